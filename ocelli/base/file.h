@@ -1,0 +1,36 @@
+// Whole-file reads, and writes that appear under their name only when complete.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace ocelli {
+
+// The bytes of a file. Throws not_found, io, or corrupt_data beyond `limit` bytes.
+std::string read_file(const std::filesystem::path& path, size_t limit = size_t{1} << 30);
+
+// Writes to a temporary name beside `path` and renames on commit(); destroyed without commit, it
+// removes the temporary. A failed write (disk full, no permission) throws io naming the path.
+class AtomicFile {
+ public:
+  explicit AtomicFile(const std::filesystem::path& path);
+  ~AtomicFile();
+  AtomicFile(const AtomicFile&) = delete;
+  AtomicFile& operator=(const AtomicFile&) = delete;
+
+  void write(std::span<const std::byte> bytes);
+  void write(std::string_view text);
+  void commit();
+
+ private:
+  std::filesystem::path path_;
+  std::filesystem::path temporary_;
+  int fd_ = -1;
+};
+
+void write_file(const std::filesystem::path& path, std::string_view contents);
+
+}  // namespace ocelli

@@ -1,0 +1,21 @@
+#include "ocelli/base/log.h"
+
+#include <mutex>
+
+namespace ocelli {
+namespace {
+std::mutex mutex;
+LogCallback callback;
+}  // namespace
+
+void set_log_callback(LogCallback new_callback) {
+  std::lock_guard lock(mutex);
+  callback = std::move(new_callback);
+}
+
+void log(LogLevel level, const std::string& message) {
+  std::lock_guard lock(mutex);
+  if (callback) callback(level, message);
+}
+
+}  // namespace ocelli

@@ -1,0 +1,134 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cmath>
+#include <filesystem>
+#include <vector>
+
+#include "ocelli/base/error.h"
+#include "ocelli/base/file.h"
+#include "ocelli/base/mapped_file.h"
+#include "ocelli/base/progress.h"
+#include "ocelli/base/rng.h"
+#include "ocelli/base/shape.h"
+#include "ocelli/base/threads.h"
+
+namespace ocelli {
+namespace {
+
+namespace fs = std::filesystem;
+
+ErrorCode code_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.code();
+  }
+  ADD_FAILURE() << "nothing was thrown";
+  return ErrorCode::internal;
+}
+
+TEST(Error, TableHasOneEntryACode) {
+  for (ErrorCode code : {ErrorCode::invalid_argument, ErrorCode::not_found, ErrorCode::corrupt_data,
+                         ErrorCode::unsupported, ErrorCode::out_of_memory, ErrorCode::cancelled,
+                         ErrorCode::io, ErrorCode::internal}) {
+    EXPECT_EQ(error_info(code).code, code);
+    EXPECT_NE(error_info(code).exit_status, 0);
+  }
+}
+
+TEST(Shape, CountsAndPrints) {
+  EXPECT_EQ((Shape{2, 197, 768}).numel(), 2 * 197 * 768);
+  EXPECT_EQ(Shape{}.numel(), 1);
+  EXPECT_EQ((Shape{2, 3}).str(), "[2, 3]");
+  EXPECT_EQ((Shape{2, 3})[-1], 3);
+  EXPECT_EQ(contiguous_strides({2, 3, 4}), (Shape{12, 4, 1}));
+}
+
+TEST(Shape, RefusesOverflowAndNegative) {
+  EXPECT_EQ(code_of([] { (void)Shape{int64_t{1} << 40, int64_t{1} << 40}.numel(); }),
+            ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of([] { Shape{-1}; }), ErrorCode::invalid_argument);
+}
+
+TEST(Threads, ParallelForCoversEachIndexOnce) {
+  for (int64_t n : {0, 1, 2, 7, 1000}) {
+    std::vector<std::atomic<int>> hits(static_cast<size_t>(n));
+    parallel_for(n, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) ++hits[static_cast<size_t>(i)];
+    });
+    for (auto& hit : hits) EXPECT_EQ(hit, 1);
+  }
+}
+
+TEST(Threads, ParallelForHandsTheErrorOn) {
+  EXPECT_EQ(code_of([] {
+              parallel_for(100, 1, [](int64_t, int64_t) { fail(ErrorCode::io, "no"); });
+            }),
+            ErrorCode::io);
+}
+
+TEST(File, AtomicWriteLeavesNothingWithoutCommit) {
+  const fs::path folder = fs::path(testing::TempDir()) / "ocelli_atomic";
+  fs::remove_all(folder);
+  fs::create_directories(folder);
+  { AtomicFile(folder / "a").write("half"); }
+  EXPECT_TRUE(fs::is_empty(folder));
+  write_file(folder / "a", "whole");
+  EXPECT_EQ(read_file(folder / "a"), "whole");
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 1);
+  EXPECT_EQ(code_of([&] { read_file(folder / "a", 2); }), ErrorCode::corrupt_data);
+  EXPECT_EQ(code_of([&] { read_file(folder / "b"); }), ErrorCode::not_found);
+  EXPECT_EQ(code_of([&] { write_file(folder / "no" / "a", ""); }), ErrorCode::io);
+}
+
+TEST(File, FullDiskIsAnIoErrorNamingThePath) {
+  if (!fs::exists("/dev/full")) GTEST_SKIP() << "/dev/full is missing";
+  const fs::path link = fs::path(testing::TempDir()) / "ocelli_full_link";
+  EXPECT_EQ(code_of([&] { MappedFile map("/dev/full"); }), ErrorCode::invalid_argument);
+  EXPECT_EQ(code_of([&] { MappedFile map(link); }), ErrorCode::not_found);
+}
+
+TEST(MappedFile, MapsAndReleasesPages) {
+  const fs::path path = fs::path(testing::TempDir()) / "ocelli_map";
+  write_file(path, std::string(100000, 'x'));
+  MappedFile map(path);
+  ASSERT_EQ(map.size(), 100000u);
+  release_mapped_pages(map.data(), map.size());
+  EXPECT_EQ(static_cast<char>(map.data()[99999]), 'x');
+  write_file(path, "");
+  EXPECT_EQ(MappedFile(path).size(), 0u);
+}
+
+// Known answers of Random123's kat_vectors for philox4x32-10.
+TEST(Rng, PhiloxKnownAnswers) {
+  Rng rng(0);
+  EXPECT_EQ(rng.next_u32(), 0x6627e8d5u);
+  EXPECT_EQ(rng.next_u32(), 0xe169c58du);
+  EXPECT_EQ(rng.next_u32(), 0xbc57ac4cu);
+  EXPECT_EQ(rng.next_u32(), 0x9b00dbd8u);
+}
+
+TEST(Rng, NormalHasMeanZeroVarianceOne) {
+  Rng rng(7);
+  double sum = 0, squares = 0;
+  const int n = 100000;
+  for (int i = 0; i < n; ++i) {
+    const double x = rng.normal();
+    sum += x;
+    squares += x * x;
+  }
+  EXPECT_NEAR(sum / n, 0, 0.02);
+  EXPECT_NEAR(squares / n, 1, 0.02);
+  for (int i = 0; i < 1000; ++i) EXPECT_LE(std::abs(rng.truncated_normal()), 2.0f);
+}
+
+TEST(Progress, CancelThrows) {
+  throw_if_cancelled();
+  request_cancel();
+  EXPECT_EQ(code_of([] { throw_if_cancelled(); }), ErrorCode::cancelled);
+  clear_cancel();
+}
+
+}  // namespace
+}  // namespace ocelli
