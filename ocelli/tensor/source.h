@@ -28,6 +28,10 @@ class TensorSource {
   // Throws not_found.
   virtual Tensor load(std::string_view name) const = 0;
 
+  // The caller made its own copy of a tensor: memory behind it may be given back to the system. A
+  // later load still works.
+  virtual void release(std::string_view name) const { (void)name; }
+
   // A description for messages: the file or folder.
   virtual std::string path() const = 0;
 };

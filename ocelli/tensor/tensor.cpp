@@ -44,6 +44,16 @@ Tensor Tensor::wrap(const void* data, const Shape& shape, DType dtype,
   return t;
 }
 
+Tensor Tensor::borrow(const View& view) {
+  Tensor t;
+  t.storage_ = std::shared_ptr<void>(std::shared_ptr<void>(), view.data);
+  t.data_ = view.data;
+  t.dtype_ = view.dtype;
+  t.shape_ = view.shape;
+  t.strides_ = view.strides;
+  return t;
+}
+
 Tensor Tensor::copy_of(const void* data, size_t count, const Shape& shape, DType dtype) {
   check(static_cast<int64_t>(count) == shape.numel(), "tensor: {} values for the shape {}", count,
         shape);

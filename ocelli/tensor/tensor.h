@@ -31,6 +31,8 @@ class Tensor {
   // Memory that belongs to somebody else and lives as long as `owner`, e.g. a mapped file.
   static Tensor wrap(const void* data, const Shape& shape, DType dtype,
                      std::shared_ptr<const void> owner);
+  // The memory of a view whose owner outlives the tensor.
+  static Tensor borrow(const View& view);
   template <typename T>
   static Tensor from(std::span<const T> values, const Shape& shape) {
     return copy_of(values.data(), values.size(), shape, dtype_of<T>());
@@ -46,6 +48,8 @@ class Tensor {
   size_t nbytes() const { return static_cast<size_t>(numel()) * dtype_size(dtype_); }
   DType dtype() const { return dtype_; }
   bool is_contiguous() const;
+  // No other tensor shares the memory, so it may be written over.
+  bool is_unique() const { return storage_.use_count() == 1; }
 
   // Throws unless T is the element type.
   template <typename T>

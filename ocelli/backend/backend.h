@@ -1,0 +1,134 @@
+// What a device must do. The required operations are pure; the optional ones have bodies built from
+// them (backend.cpp), so a new device runs every model after the required ones and becomes fast one
+// override at a time. Arguments are views: shapes have been checked by ops/, outputs are allocated.
+// Compute is f32; views may have any strides unless a comment says otherwise. Sizes may be 0.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "ocelli/tensor/tensor.h"
+
+namespace ocelli::backend {
+
+enum class Unary { neg, abs, exp, log, sqrt, rsqrt, square, sigmoid, tanh, relu, relu6, silu,
+                   gelu, gelu_tanh, quick_gelu, hardswish };
+enum class Binary { add, sub, mul, div, maximum, minimum };
+enum class Reduce { sum, mean, max, min };
+enum class Pool { max, avg };
+enum class Interpolation { nearest, bilinear, bicubic };
+
+// One of the Unary kinds, or nothing, at the end of a linear or a convolution.
+using Activation = std::optional<Unary>;
+
+// y = residual + scale * activation(x W^T + bias). `scale` is [N]; the residual may be y itself.
+struct Epilogue {
+  Activation activation;
+  const View* scale = nullptr;
+  const View* residual = nullptr;
+};
+
+// A weight in the layout the backend likes best. Immutable, shared between threads.
+class Packed {
+ public:
+  virtual ~Packed() = default;
+};
+using PackedPtr = std::shared_ptr<const Packed>;
+
+struct Conv2d {
+  std::array<int64_t, 2> stride = {1, 1};
+  std::array<int64_t, 4> padding = {0, 0, 0, 0};  // top, left, bottom, right; zeros
+  std::array<int64_t, 2> dilation = {1, 1};
+  int64_t groups = 1;
+};
+
+struct Pool2d {
+  Pool kind = Pool::max;
+  std::array<int64_t, 2> kernel = {1, 1};
+  std::array<int64_t, 2> stride = {1, 1};
+  std::array<int64_t, 4> padding = {0, 0, 0, 0};
+  bool count_include_pad = true;  // avg only, as in PyTorch
+};
+
+struct Resize {
+  Interpolation mode = Interpolation::bilinear;
+  bool align_corners = false;
+  bool antialias = false;
+  // Input pixels an output pixel stands for, when the caller gave scale factors instead of a size
+  // (PyTorch then uses 1/factor, not the ratio of sizes); 0 means the ratio.
+  std::array<double, 2> step = {0, 0};
+};
+
+struct Attention {
+  float scale = 1;               // of the scores
+  bool causal = false;           // query i sees keys 0 .. i + Nk - Nq
+  const View* key_mask = nullptr;  // [B, Nk] u8, 0 hides a key
+  const View* bias = nullptr;      // [B or 1, H or 1, Nq, Nk], added to the scores
+};
+
+class Backend {
+ public:
+  virtual ~Backend() = default;
+  virtual const char* name() const = 0;
+
+  // --- Required ---
+  virtual void copy(const View& y, const View& x) const = 0;  // converts the element type
+  // y[..., M, N] = alpha * a[..., M, K] b[..., K, N]; equal leading sizes.
+  virtual void gemm(const View& y, const View& a, const View& b, float alpha) const = 0;
+  virtual void unary(Unary kind, const View& y, const View& x) const = 0;
+  // Equal shapes (broadcast by strides of 0).
+  virtual void binary(Binary kind, const View& y, const View& a, const View& b) const = 0;
+  virtual void reduce(Reduce kind, const View& y, const View& x) const = 0;  // over the last dim
+  virtual void softmax(const View& y, const View& x) const = 0;              // over the last dim
+  // y[i, :] = table[indices[i], :]; indices i32 and in range. Any element type.
+  virtual void gather(const View& y, const View& table, const View& indices) const = 0;
+  // x [B, H, W, C] -> y [B, Ho, Wo, O]; weight [O, C/groups, kh, kw]; bias [O] or null.
+  virtual void conv2d(const View& y, const View& x, const View& weight, const View* bias,
+                      const Conv2d& params) const = 0;
+  virtual void pool2d(const View& y, const View& x, const Pool2d& params) const = 0;
+  virtual void resize(const View& y, const View& x, const Resize& params) const = 0;
+
+  // --- Optional: normalisation over the last dimension; weight and bias [C] or null ---
+  virtual void layer_norm(const View& y, const View& x, const View* weight, const View* bias,
+                          float eps) const;
+  virtual void rms_norm(const View& y, const View& x, const View* weight, float eps) const;
+  // x [B, ..., C], groups of C / groups channels over all positions of an image.
+  virtual void group_norm(const View& y, const View& x, const View* weight, const View* bias,
+                          int64_t groups, float eps) const;
+  // q [B, Nq, H, D], k [B, Nk, H, D], v [B, Nk, H, Dv] -> y [B, Nq, H, Dv]. A query that sees no
+  // key gives zeros.
+  virtual void attention(const View& y, const View& q, const View& k, const View& v,
+                         const Attention& params) const;
+
+  // --- Optional: packed weights ---
+  // weight [N, K], bias [N] or null. Null when the backend has no layout of its own.
+  virtual PackedPtr pack_linear(const View& weight, const View* bias) const;
+  // x [M, K] with any row stride; y [M, N] contiguous rows.
+  virtual void linear(const View& y, const View& x, const Packed& weight,
+                      const Epilogue& epilogue) const;
+  virtual PackedPtr pack_conv2d(const View& weight, const View* bias, const Conv2d& params) const;
+  // `params` as packed but for the padding, which may follow the size of the input.
+  virtual void conv2d_packed(const View& y, const View& x, const Packed& weight,
+                             const Conv2d& params, const Epilogue& epilogue) const;
+};
+
+const Backend& reference();  // scalar and obvious: the oracle
+const Backend& cpu();        // fast
+
+// The backend of ops called from this thread: cpu() unless a scope says otherwise.
+const Backend& current();
+
+class UseBackend {
+ public:
+  explicit UseBackend(const Backend& backend);
+  ~UseBackend();
+  UseBackend(const UseBackend&) = delete;
+  UseBackend& operator=(const UseBackend&) = delete;
+
+ private:
+  const Backend* previous_;
+};
+
+}  // namespace ocelli::backend

@@ -1,0 +1,46 @@
+#include "ocelli/models/folder.h"
+
+#include <algorithm>
+
+#include "ocelli/base/file.h"
+#include "ocelli/formats/checkpoint.h"
+
+namespace ocelli {
+namespace fs = std::filesystem;
+
+namespace {
+
+Config read_config(const fs::path& path) {
+  if (!fs::exists(path)) return {};
+  auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) {
+    fail(ErrorCode::corrupt_data, "{}: not a JSON object", path.string());
+  }
+  return {std::move(json), path.string()};
+}
+
+}  // namespace
+
+ModelFolder ModelFolder::open(const fs::path& path) {
+  if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
+  ModelFolder folder;
+  folder.path = fs::is_directory(path) ? path : path.parent_path();
+  folder.config = read_config(folder.path / "config.json");
+  folder.open_clip = read_config(folder.path / "open_clip_config.json");
+  folder.processor = read_config(folder.path / "preprocessor_config.json");
+  folder.checkpoint = open_checkpoint(path);
+  return folder;
+}
+
+bool ModelFolder::has_tensor(std::string_view name) const {
+  const auto& all = checkpoint->tensors();
+  const auto entry = std::ranges::lower_bound(all, name, {}, &TensorInfo::name);
+  return entry != all.end() && entry->name == name;
+}
+
+std::string ModelFolder::type() const {
+  if (config.has("model_type")) return config.require<std::string>("model_type");
+  return config.get<std::string>("architecture", "");
+}
+
+}  // namespace ocelli

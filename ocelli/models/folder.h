@@ -1,0 +1,69 @@
+// A model as it was published: its configuration files, read, and its checkpoint, opened.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "ocelli/tensor/source.h"
+
+namespace ocelli {
+
+// A JSON object with its place in a file, so that a wrong field can be named.
+class Config {
+ public:
+  Config() = default;
+  Config(nlohmann::json value, std::string place) : value_(std::move(value)), place_(std::move(place)) {}
+
+  explicit operator bool() const { return value_.is_object(); }
+  const nlohmann::json& json() const { return value_; }
+  const std::string& place() const { return place_; }
+  bool has(const std::string& field) const {
+    return value_.is_object() && value_.contains(field) && !value_[field].is_null();
+  }
+  // The object below `field`; an empty Config when it is absent.
+  Config at(const std::string& field) const {
+    return has(field) ? Config(value_[field], place_ + "." + field) : Config({}, place_ + "." + field);
+  }
+  template <typename T>
+  T require(const std::string& field) const {
+    if (!has(field)) fail(ErrorCode::corrupt_data, "{}: the field '{}' is missing", place_, field);
+    return convert<T>(field);
+  }
+  template <typename T>
+  T get(const std::string& field, T fallback) const {
+    return has(field) ? convert<T>(field) : std::move(fallback);
+  }
+
+ private:
+  template <typename T>
+  T convert(const std::string& field) const {
+    try {
+      return value_[field].template get<T>();
+    } catch (const nlohmann::json::exception&) {
+      fail(ErrorCode::corrupt_data, "{}: the field '{}' is {}, which has the wrong type", place_,
+           field, value_[field].dump().substr(0, 80));
+    }
+  }
+
+  nlohmann::json value_;
+  std::string place_;
+};
+
+struct ModelFolder {
+  std::filesystem::path path;  // the folder (a lone checkpoint's parent)
+  Config config;               // config.json
+  Config open_clip;            // open_clip_config.json
+  Config processor;            // preprocessor_config.json
+  std::shared_ptr<const TensorSource> checkpoint;
+
+  // `path` is a folder or a checkpoint file. Throws not_found or corrupt_data.
+  static ModelFolder open(const std::filesystem::path& path);
+
+  bool has_tensor(std::string_view name) const;
+  // First of transformers' "model_type", timm's "architecture"; empty when there is neither.
+  std::string type() const;
+};
+
+}  // namespace ocelli

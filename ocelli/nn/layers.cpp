@@ -1,0 +1,86 @@
+#include "ocelli/nn/layers.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "ocelli/ops/norm.h"
+#include "ocelli/ops/shape.h"
+#include "ocelli/tensor/convert.h"
+
+namespace ocelli {
+
+Linear::Linear(Tensor w, Tensor bias) : weight(std::move(w), std::move(bias)) { weight.pack(); }
+
+Linear::Linear(const Weights& w, int64_t in, int64_t out, bool bias)
+    : Linear(w.get("weight", {out, in}), bias ? w.get("bias", {out}) : Tensor()) {
+  w.release("weight");
+}
+
+Linear::Linear(const Weights& w, std::span<const std::string_view> parts, int64_t in,
+               int64_t out_each) {
+  const auto count = static_cast<int64_t>(parts.size());
+  const Tensor all = Tensor::empty({count * out_each, in});
+  const Tensor bias = Tensor::zeros({count * out_each});
+  bool any_bias = false;
+  for (int64_t i = 0; i < count; ++i) {
+    const Weights part = w / parts[static_cast<size_t>(i)];
+    const Tensor one = part.get("weight", {out_each, in});
+    std::memcpy(all.data<float>() + i * out_each * in, one.raw(), one.nbytes());
+    part.release("weight");
+    if (!part.has("bias")) continue;
+    any_bias = true;
+    const Tensor shift = part.get("bias", {out_each});
+    std::memcpy(bias.data<float>() + i * out_each, shift.raw(), shift.nbytes());
+  }
+  *this = Linear(all, any_bias ? bias : Tensor());
+}
+
+LayerNorm::LayerNorm(const Weights& w, int64_t channels, float eps_, bool has_bias)
+    : weight(w.get("weight", {channels})), bias(has_bias ? w.get("bias", {channels}) : Tensor()),
+      eps(eps_) {}
+
+Tensor LayerNorm::operator()(const Tensor& x) const { return layer_norm(x, weight, bias, eps); }
+
+Embedding::Embedding(const Weights& w, int64_t count, int64_t channels)
+    : weight(w.get("weight", {count, channels})) {}
+
+Tensor Embedding::operator()(const Tensor& indices) const { return embedding(indices, weight); }
+
+BatchNorm::BatchNorm(const Weights& w, int64_t channels, float eps)
+    : scale(Tensor::empty({channels})), shift(Tensor::empty({channels})) {
+  const Tensor weight = w.get("weight", {channels}), bias = w.get("bias", {channels});
+  const Tensor mean = w.get("running_mean", {channels}), var = w.get("running_var", {channels});
+  w.ignore("num_batches_tracked");
+  for (int64_t c = 0; c < channels; ++c) {
+    const double s = weight.data<float>()[c] / std::sqrt(double{var.data<float>()[c]} + eps);
+    scale.data<float>()[c] = static_cast<float>(s);
+    shift.data<float>()[c] = static_cast<float>(bias.data<float>()[c] - mean.data<float>()[c] * s);
+  }
+}
+
+Conv2d::Conv2d(const Weights& w, const Shape& shape, const Conv2dOptions& options, bool bias)
+    : weight(w.get("weight", shape), bias ? w.get("bias", {shape[0]}) : Tensor(), options) {
+  weight.pack();
+  w.release("weight");
+}
+
+// norm(conv(x) + b) = conv(x) * scale + (b * scale + shift)
+Conv2d::Conv2d(const Weights& w, const Shape& shape, const Conv2dOptions& options,
+               const BatchNorm& norm) {
+  const Tensor plain = w.get("weight", shape), folded = Tensor::empty(shape);
+  const Tensor bias = Tensor::empty({shape[0]});
+  const Tensor own_bias = w.has("bias") ? w.get("bias", {shape[0]}) : Tensor::zeros({shape[0]});
+  const int64_t each = shape.numel() / std::max<int64_t>(shape[0], 1);
+  for (int64_t o = 0; o < shape[0]; ++o) {
+    const float scale = norm.scale.data<float>()[o];
+    for (int64_t i = o * each; i < (o + 1) * each; ++i) {
+      folded.data<float>()[i] = plain.data<float>()[i] * scale;
+    }
+    bias.data<float>()[o] = own_bias.data<float>()[o] * scale + norm.shift.data<float>()[o];
+  }
+  weight = Conv2dWeight(folded, bias, options);
+  weight.pack();
+  w.release("weight");
+}
+
+}  // namespace ocelli

@@ -1,0 +1,69 @@
+#include "ocelli/nn/transformer.h"
+
+#include "ocelli/ops/shape.h"
+#include "ocelli/tensor/convert.h"
+
+namespace ocelli {
+
+PatchEmbed::PatchEmbed(const Weights& w, int64_t channels, int64_t patch_size, bool bias)
+    : patch_height(patch_size), patch_width(patch_size) {
+  const Tensor weight = w.get("weight", {channels, 3, patch_size, patch_size});
+  // Channels last, as patchify lays the pixels out.
+  proj = Linear(contiguous(weight.permute({0, 2, 3, 1})).view({channels, weight.numel() / channels}),
+                bias ? w.get("bias", {channels}) : Tensor());
+}
+
+Tensor PatchEmbed::operator()(const Tensor& images) const {
+  check(images.rank() == 4 && images.size(3) == 3 && images.size(1) >= patch_height &&
+            images.size(2) >= patch_width,
+        "patch_embed: images are {}; [B, H, W, 3] of at least one {} x {} patch is needed",
+        images.shape(), patch_height, patch_width);
+  return proj(patchify(images, patch_height, patch_width));
+}
+
+Tensor SelfAttention::operator()(const Tensor& x, Tensor residual, const AttentionOptions& options,
+                                 const Tensor& layer_scale) const {
+  const int64_t batch = x.size(0), tokens = x.size(1);
+  const int64_t inner = qkv.weight.out_features() / 3;
+  const Tensor y = qkv(x).view({batch, tokens, 3, heads, inner / heads});
+  const Tensor mixed = attention(y.select(2, 0), y.select(2, 1), y.select(2, 2), options);
+  return proj(mixed.view({batch, tokens, inner}),
+              {.scale = layer_scale, .residual = std::move(residual)});
+}
+
+Tensor Mlp::operator()(const Tensor& x, Tensor residual, const Tensor& layer_scale) const {
+  return fc2(fc1(x, {.activation = activation}),
+             {.scale = layer_scale, .residual = std::move(residual)});
+}
+
+Tensor resize_position_embedding(const Tensor& embedding, int64_t prefix,
+                                 std::array<int64_t, 2> grid, std::array<int64_t, 2> new_grid,
+                                 const InterpolateOptions& options) {
+  const int64_t channels = embedding.size(-1);
+  check(embedding.rank() == 3 && embedding.size(1) == prefix + grid[0] * grid[1],
+        "position embedding: {} for {} extra tokens and a grid of {} x {}", embedding.shape(),
+        prefix, grid[0], grid[1]);
+  if (grid == new_grid) return embedding;
+  const Tensor map = contiguous(embedding.slice(1, prefix, embedding.size(1)))
+                         .view({1, grid[0], grid[1], channels});
+  const Tensor resized = interpolate(map, new_grid[0], new_grid[1], options)
+                             .view({1, new_grid[0] * new_grid[1], channels});
+  return prefix > 0 ? cat({embedding.slice(1, 0, prefix), resized}, 1) : resized;
+}
+
+Unary parse_activation(std::string_view name) {
+  if (name == "gelu" || name == "gelu_python") return Unary::gelu;
+  if (name == "gelu_new" || name == "gelu_pytorch_tanh" || name == "gelu_fast" ||
+      name == "gelu_tanh") {
+    return Unary::gelu_tanh;
+  }
+  if (name == "quick_gelu") return Unary::quick_gelu;
+  if (name == "relu") return Unary::relu;
+  if (name == "relu6") return Unary::relu6;
+  if (name == "silu" || name == "swish") return Unary::silu;
+  if (name == "tanh") return Unary::tanh;
+  if (name == "hardswish" || name == "hard_swish") return Unary::hardswish;
+  fail(ErrorCode::unsupported, "activation '{}' is not supported", name);
+}
+
+}  // namespace ocelli

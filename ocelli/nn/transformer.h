@@ -1,0 +1,50 @@
+// The parts that every vision transformer shares. A family whose part differs writes its own.
+#pragma once
+
+#include "ocelli/nn/layers.h"
+#include "ocelli/ops/attention.h"
+#include "ocelli/ops/resize.h"
+
+namespace ocelli {
+
+// Images [B, H, W, 3] to tokens [B, (H/P) * (W/P), C]: a convolution of kernel = stride = P, run as
+// one matrix product over the pixels of each patch. "weight" is [C, 3, P, P].
+struct PatchEmbed {
+  Linear proj;
+  int64_t patch_height = 0, patch_width = 0;
+
+  PatchEmbed() = default;
+  PatchEmbed(const Weights& w, int64_t channels, int64_t patch_size, bool bias = true);
+  Tensor operator()(const Tensor& images) const;
+};
+
+// Multi-head self-attention over [B, N, C] on a fused query-key-value projection.
+// Vaswani et al., arXiv 1706.03762.
+struct SelfAttention {
+  Linear qkv, proj;
+  int64_t heads = 1;
+
+  // residual + proj(attention(x)); `residual` may be undefined.
+  Tensor operator()(const Tensor& x, Tensor residual, const AttentionOptions& options = {},
+                    const Tensor& layer_scale = {}) const;
+};
+
+// residual + layer_scale * fc2(act(fc1(x))).
+struct Mlp {
+  Linear fc1, fc2;
+  Activation activation = Unary::gelu;
+
+  Tensor operator()(const Tensor& x, Tensor residual, const Tensor& layer_scale = {}) const;
+};
+
+// Position embeddings [1, prefix + h*w, C] for another grid: the first `prefix` rows are kept, the
+// rest is resized as a feature map by `options`. Returned unchanged when the grid is the same.
+Tensor resize_position_embedding(const Tensor& embedding, int64_t prefix,
+                                 std::array<int64_t, 2> grid, std::array<int64_t, 2> new_grid,
+                                 const InterpolateOptions& options);
+
+// Activation by the names that configurations use: "gelu", "gelu_new", "gelu_pytorch_tanh",
+// "quick_gelu", "relu", "silu", ... Throws unsupported.
+Unary parse_activation(std::string_view name);
+
+}  // namespace ocelli
