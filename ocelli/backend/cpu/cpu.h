@@ -1,4 +1,4 @@
-// The fast backend for processors: oneDNN and Highway kernels chosen at run time for the
+// The fast backend for processors: Highway kernels and oneDNN, chosen at run time for the
 // instruction set at hand. What is not overridden here is rare enough for the reference loops.
 #pragma once
 
@@ -9,6 +9,31 @@ namespace ocelli::backend {
 class Cpu final : public Reference {
  public:
   const char* name() const override { return "cpu"; }
+  void copy(const View& y, const View& x) const override;
+  void gemm(const View& y, const View& a, const View& b, float alpha) const override;
+  void unary(Unary kind, const View& y, const View& x) const override;
+  void binary(Binary kind, const View& y, const View& a, const View& b) const override;
+  void reduce(Reduce kind, const View& y, const View& x) const override;
+  void softmax(const View& y, const View& x) const override;
+  void gather(const View& y, const View& table, const View& indices) const override;
+  void layer_norm(const View& y, const View& x, const View* weight, const View* bias,
+                  float eps) const override;
+  void rms_norm(const View& y, const View& x, const View* weight, float eps) const override;
+  void attention(const View& y, const View& q, const View& k, const View& v,
+                 const Attention& params) const override;
+  PackedPtr pack_linear(const View& weight, const View* bias) const override;
+  void linear(const View& y, const View& x, const Packed& weight,
+              const Epilogue& epilogue) const override;
 };
+
+// A weight [N, K] as panels of `panel` columns: [ceil(N / panel)][K][panel], the last filled with
+// zeros, and the bias likewise.
+struct PackedLinear final : Packed {
+  int64_t n = 0, k = 0, panel = 0;
+  Tensor panels, bias;
+};
+
+// Bytes of second-level cache that a kernel may count on.
+int64_t cache_budget();
 
 }  // namespace ocelli::backend

@@ -1,0 +1,242 @@
+// y = softmax(scale * q k^T + bias + mask) v, one tile of queries against all keys of a head: the
+// scores of a tile stay in the second-level cache, memory is O(N).
+#include <limits>
+
+#include "ocelli/backend/cpu/cpu.h"
+#include "ocelli/base/threads.h"
+#include "ocelli/tensor/convert.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ocelli/backend/cpu/attention.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#include "ocelli/backend/cpu/gemm-inl.h"
+#include "ocelli/backend/cpu/math-inl.h"
+
+#ifndef OCELLI_BACKEND_CPU_ATTENTION_ONCE
+#define OCELLI_BACKEND_CPU_ATTENTION_ONCE
+namespace ocelli::backend {
+
+// One head of one image.
+struct Head {
+  const float *q, *k, *v;  // rows q_row, k_row, v_row apart
+  float* y;
+  int64_t q_row, k_row, v_row, y_row;
+  int64_t nq, nk, d, dv;
+  float scale;
+  bool causal;
+  const uint8_t* mask;  // [nk] or null
+  int64_t mask_step;
+  const float* bias;  // [nq, nk] rows bias_row apart, or null
+  int64_t bias_row, bias_step;
+};
+
+}  // namespace ocelli::backend
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace ocelli::backend::HWY_NAMESPACE {
+
+int64_t attention_panel() { return kPanel; }
+int64_t attention_tile() { return kTileRows; }
+
+// keys: [ceil(nk / W)][d][W] from rows of k; values: [ceil(dv / W)][nk][W]; W = kPanel.
+void pack_head(const Head& h, float* keys, float* values) {
+  for (int64_t p = 0; p * kPanel < h.nk; ++p) {
+    float* into = keys + p * h.d * kPanel;
+    const int64_t count = std::min(kPanel, h.nk - p * kPanel);
+    for (int64_t j = 0; j < count; ++j) {
+      const float* from = h.k + (p * kPanel + j) * h.k_row;
+      for (int64_t i = 0; i < h.d; ++i) into[i * kPanel + j] = from[i];
+    }
+    for (int64_t i = 0; count < kPanel && i < h.d; ++i) {
+      std::fill(into + i * kPanel + count, into + (i + 1) * kPanel, 0.0f);
+    }
+  }
+  for (int64_t p = 0; p * kPanel < h.dv; ++p) {
+    const int64_t count = std::min(kPanel, h.dv - p * kPanel);
+    for (int64_t j = 0; j < h.nk; ++j) {
+      float* into = values + (p * h.nk + j) * kPanel;
+      std::copy_n(h.v + j * h.v_row + p * kPanel, count, into);
+      std::fill(into + count, into + kPanel, 0.0f);
+    }
+  }
+}
+
+// Rows of sums, kPanel apart, times 1 / sum of the row's exponentials, into y.
+HWY_INLINE void finish(const float* sums, int64_t rows, const float* factors, float* y,
+                       int64_t y_row, int64_t columns) {
+  const Tag d;
+  HWY_ALIGN float edge[kPanel];
+  for (int64_t r = 0; r < rows; ++r, sums += kPanel, y += y_row) {
+    const Vec factor = hn::Set(d, factors[r]);
+    float* into = columns >= kPanel ? y : edge;
+    hn::StoreU(hn::Mul(hn::Load(d, sums), factor), d, into);
+    hn::StoreU(hn::Mul(hn::Load(d, sums + kLanes), factor), d, into + kLanes);
+    if (columns < kPanel) std::copy_n(edge, columns, y);
+  }
+}
+
+// Adds the bias (to scaled scores) and hides keys; everything past the keys is minus infinity, so that exp gives 0.
+HWY_INLINE void mask_row(const Head& h, int64_t query, int64_t padded, float* s) {
+  constexpr float kHidden = -std::numeric_limits<float>::infinity();
+  if (h.bias) {
+    for (int64_t j = 0; j < h.nk; ++j) {
+      s[j] = s[j] * h.scale + h.bias[query * h.bias_row + j * h.bias_step];
+    }
+  }
+  if (h.mask) {
+    for (int64_t j = 0; j < h.nk; ++j) {
+      if (!h.mask[j * h.mask_step]) s[j] = kHidden;
+    }
+  }
+  int64_t seen = h.nk;
+  if (h.causal) seen = std::clamp<int64_t>(query + h.nk - h.nq + 1, 0, h.nk);
+  std::fill(s + seen, s + padded, kHidden);
+}
+
+// s becomes exp(scale * (s - max s)); returns 1 / sum, or 0 for a row without keys. scale > 0.
+HWY_INLINE float exponentials(float* s, int64_t padded, float scale) {
+  const Tag d;
+  Vec top = hn::Load(d, s);
+  for (int64_t j = kLanes; j < padded; j += kLanes) top = hn::Max(top, hn::Load(d, s + j));
+  const float highest = hn::GetLane(hn::MaxOfLanes(d, top));
+  if (highest == -std::numeric_limits<float>::infinity()) {
+    std::fill(s, s + padded, 0.0f);
+    return 0;
+  }
+  const Vec shift = hn::Set(d, highest), factor = hn::Set(d, scale), nothing = hn::Set(d, -87.0f);
+  Vec sum = hn::Zero(d);
+  for (int64_t j = 0; j < padded; j += kLanes) {
+    const Vec x = hn::Mul(hn::Sub(hn::Load(d, s + j), shift), factor);
+    const Vec e = hn::IfThenZeroElse(hn::Lt(x, nothing), fast_exp(d, x));
+    hn::Store(e, d, s + j);
+    sum = hn::Add(sum, e);
+  }
+  return 1 / hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+// Queries [begin, end) of a head; `scores` holds kTileRows rows of `padded` floats.
+void attend(const Head& h, const float* keys, const float* values, int64_t begin, int64_t end,
+            float* scores) {
+  const int64_t padded = (h.nk + kPanel - 1) / kPanel * kPanel;
+  const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const int64_t q0 = begin + tile_begin(end - begin, tiles, t);
+    const int64_t rows = begin + tile_begin(end - begin, tiles, t + 1) - q0;
+    // Keys after the last one that a query of this tile sees need no scores.
+    const int64_t last = h.causal ? std::clamp<int64_t>(q0 + rows + h.nk - h.nq, 0, h.nk) : h.nk;
+    const int64_t used = (last + kPanel - 1) / kPanel * kPanel;
+    for (int64_t p = 0; p * kPanel < used; ++p) {
+      tile_of(rows, h.q + q0 * h.q_row, h.q_row, keys + p * h.d * kPanel, h.d, scores + p * kPanel,
+              padded);
+    }
+    float factors[kTileRows];
+    HWY_ALIGN float sums[kTileRows * kPanel];
+    for (int64_t r = 0; r < rows; ++r) {
+      float* s = scores + r * padded;
+      mask_row(h, q0 + r, std::max(used, padded), s);
+      factors[r] = used > 0 ? exponentials(s, used, h.bias ? 1 : h.scale) : 0;
+    }
+    for (int64_t p = 0; p * kPanel < h.dv; ++p) {
+      tile_of(rows, scores, padded, values + p * h.nk * kPanel, last, sums, kPanel);
+      finish(sums, rows, factors, h.y + q0 * h.y_row + p * kPanel, h.y_row, h.dv - p * kPanel);
+    }
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace ocelli::backend::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ocelli::backend {
+
+HWY_EXPORT(attention_panel);
+HWY_EXPORT(attention_tile);
+HWY_EXPORT(pack_head);
+HWY_EXPORT(attend);
+
+namespace {
+
+// Rows must be compact: the innermost stride is 1.
+Tensor compact_rows(const View& view) {
+  const Tensor t = Tensor::borrow(view);
+  return view.strides[-1] == 1 || view.shape[-1] == 1 ? t : contiguous(t);
+}
+
+Head head_of(const View& y, const Tensor& q, const Tensor& k, const Tensor& v, const Attention& p,
+             int64_t b, int64_t i) {
+  Head h{};
+  const auto base = [&](const View& t) { return t.as<float>() + b * t.strides[0] + i * t.strides[2]; };
+  h.q = base(q), h.k = base(k), h.v = base(v), h.y = base(y);
+  h.q_row = q.strides()[1], h.k_row = k.strides()[1], h.v_row = v.strides()[1];
+  h.y_row = y.strides[1];
+  h.nq = q.size(1), h.nk = k.size(1), h.d = q.size(3), h.dv = v.size(3);
+  h.scale = p.scale;
+  h.causal = p.causal;
+  if (p.key_mask) {
+    h.mask = p.key_mask->as<uint8_t>() + b * p.key_mask->strides[0];
+    h.mask_step = p.key_mask->strides[1];
+  }
+  if (p.bias) {
+    const View& t = *p.bias;
+    h.bias = t.as<float>() + (t.shape[0] > 1 ? b * t.strides[0] : 0) +
+             (t.shape[1] > 1 ? i * t.strides[1] : 0);
+    h.bias_row = t.strides[2];
+    h.bias_step = t.strides[3];
+  }
+  return h;
+}
+
+}  // namespace
+
+void Cpu::attention(const View& y, const View& query, const View& key, const View& value,
+                    const Attention& params) const {
+  if (y.shape.numel() == 0 || key.shape[1] == 0 || query.shape[3] == 0) {
+    return Reference::attention(y, query, key, value, params);
+  }
+  const Tensor q = compact_rows(query), k = compact_rows(key), v = compact_rows(value);
+  const int64_t heads = q.size(2), count = q.size(0) * heads, nq = q.size(1), nk = k.size(1);
+  const int64_t panel = HWY_DYNAMIC_DISPATCH(attention_panel)();
+  const int64_t tile = HWY_DYNAMIC_DISPATCH(attention_tile)();
+  const auto up = [&](int64_t n) { return (n + panel - 1) / panel * panel; };
+  const int64_t keys_size = up(nk) * q.size(3), values_size = nk * up(v.size(3));
+  const int64_t threads = num_threads();
+  if (count >= 4 * threads || threads == 1 || count % threads == 0) {
+    parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+      const Tensor packed = Tensor::empty({keys_size + values_size + tile * up(nk)});
+      float *keys = packed.data<float>(), *values = keys + keys_size;
+      for (int64_t i = begin; i < end; ++i) {
+        const Head h = head_of(y, q, k, v, params, i / heads, i % heads);
+        HWY_DYNAMIC_DISPATCH(pack_head)(h, keys, values);
+        HWY_DYNAMIC_DISPATCH(attend)(h, keys, values, 0, nq, values + values_size);
+      }
+    });
+    return;
+  }
+  // Few heads: pack all of them, then share out the queries.
+  const Tensor packed = Tensor::empty({count, keys_size + values_size});
+  parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      float* keys = packed.data<float>() + i * (keys_size + values_size);
+      HWY_DYNAMIC_DISPATCH(pack_head)
+      (head_of(y, q, k, v, params, i / heads, i % heads), keys, keys + keys_size);
+    }
+  });
+  parallel_for(count * nq, tile, [&](int64_t begin, int64_t end) {
+    const Tensor scores = Tensor::empty({tile * up(nk)});
+    while (begin < end) {
+      const int64_t i = begin / nq, stop = std::min(end, (i + 1) * nq);
+      const float* keys = packed.data<float>() + i * (keys_size + values_size);
+      HWY_DYNAMIC_DISPATCH(attend)
+      (head_of(y, q, k, v, params, i / heads, i % heads), keys, keys + keys_size, begin - i * nq,
+       stop - i * nq, scores.data<float>());
+      begin = stop;
+    }
+  });
+}
+
+}  // namespace ocelli::backend
+#endif  // HWY_ONCE
