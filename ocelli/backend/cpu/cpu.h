@@ -1,5 +1,5 @@
-// The fast backend for processors: Highway kernels and oneDNN, chosen at run time for the
-// instruction set at hand. What is not overridden here is rare enough for the reference loops.
+// The fast backend for processors: Highway kernels, chosen at run time for the instruction set at
+// hand. What is not overridden here is rare enough for the reference loops.
 #pragma once
 
 #include "ocelli/backend/reference/reference.h"
@@ -16,6 +16,10 @@ class Cpu final : public Reference {
   void reduce(Reduce kind, const View& y, const View& x) const override;
   void softmax(const View& y, const View& x) const override;
   void gather(const View& y, const View& table, const View& indices) const override;
+  void conv2d(const View& y, const View& x, const View& weight, const View* bias,
+              const Conv2d& params) const override;
+  void pool2d(const View& y, const View& x, const Pool2d& params) const override;
+  void resize(const View& y, const View& x, const Resize& params) const override;
   void layer_norm(const View& y, const View& x, const View* weight, const View* bias,
                   float eps) const override;
   void rms_norm(const View& y, const View& x, const View* weight, float eps) const override;
@@ -24,6 +28,9 @@ class Cpu final : public Reference {
   PackedPtr pack_linear(const View& weight, const View* bias) const override;
   void linear(const View& y, const View& x, const Packed& weight,
               const Epilogue& epilogue) const override;
+  PackedPtr pack_conv2d(const View& weight, const View* bias, const Conv2d& params) const override;
+  void conv2d_packed(const View& y, const View& x, const Packed& weight, const Conv2d& params,
+                     const Epilogue& epilogue) const override;
 };
 
 // A weight [N, K] as panels of `panel` columns: [ceil(N / panel)][K][panel], the last filled with
@@ -32,6 +39,22 @@ struct PackedLinear final : Packed {
   int64_t n = 0, k = 0, panel = 0;
   Tensor panels, bias;
 };
+
+// Rows [0, m) of y = residual + scale * activation(x W^T + bias), on plain pointers.
+struct LinearCall {
+  const float* x;
+  int64_t ldx;
+  float* y;
+  int64_t ldy;  // of the residual too
+  int64_t m;
+  const PackedLinear* weight;
+  Activation activation;
+  const float* scale;     // or null
+  const float* residual;  // or null
+};
+
+// On the calling thread alone, for kernels that share out the work themselves.
+void linear_serial(const LinearCall& call);
 
 // Bytes of second-level cache that a kernel may count on.
 int64_t cache_budget();

@@ -1,6 +1,5 @@
 #include "ocelli/backend/cpu/isa.h"
 
-#include <dnnl.hpp>
 #include <hwy/highway.h>
 #include <hwy/targets.h>
 
@@ -13,15 +12,14 @@ namespace {
 
 struct Isa {
   const char* name;
-  int64_t target;      // Highway's bit; better targets have lower bits
-  dnnl::cpu_isa dnnl;  // the nearest oneDNN has
+  int64_t target;  // Highway's bit; better targets have lower bits
 };
 
 constexpr Isa kIsas[] = {
-    {"avx512", HWY_AVX3, dnnl::cpu_isa::all},
-    {"avx2", HWY_AVX2, dnnl::cpu_isa::avx2},
-    {"sse4", HWY_SSE4, dnnl::cpu_isa::sse41},
-    {"baseline", HWY_SCALAR, dnnl::cpu_isa::sse41},
+    {"avx512", HWY_AVX3},
+    {"avx2", HWY_AVX2},
+    {"sse4", HWY_SSE4},
+    {"baseline", HWY_SCALAR},
 };
 
 }  // namespace
@@ -51,8 +49,6 @@ void limit_isa(const std::string& name) {
     // Everything better than `isa` goes; the baseline always stays.
     hwy::SetSupportedTargetsForTest(hwy::SupportedTargets() & ~(isa.target - 1));
     hwy::GetChosenTarget().Update(hwy::SupportedTargets());
-    // Refused once oneDNN has made a primitive: its own choice is fixed then.
-    dnnl::set_max_cpu_isa(isa.dnnl);
     return;
   }
   std::string list;

@@ -1,5 +1,5 @@
 // Which instruction set the kernels of backend/cpu use. The best one of the processor is taken,
-// unless OCELLI_MAX_ISA=sse4|avx2|avx512 in the environment asks for less; oneDNN follows.
+// unless OCELLI_MAX_ISA=sse4|avx2|avx512 in the environment asks for less.
 #pragma once
 
 #include <string>

@@ -15,18 +15,6 @@
 #define OCELLI_BACKEND_CPU_LINEAR_ONCE
 namespace ocelli::backend {
 
-struct LinearCall {
-  const float* x;
-  int64_t ldx;
-  float* y;
-  int64_t m;
-  const PackedLinear* weight;
-  const float* bias;      // padded to whole panels, or null
-  Activation activation;
-  const float* scale;     // or null
-  const float* residual;  // rows n apart, or null
-};
-
 struct Range {
   int64_t begin, end;
 };
@@ -51,11 +39,11 @@ HWY_INLINE void finish(const LinearCall& call, const float* sums, int64_t rows, 
                        int64_t column) {
   const Tag d;
   const int64_t n = call.weight->n;
-  const float* bias = call.bias ? call.bias + column : nullptr;
+  const float* bias = call.weight->bias.defined() ? call.weight->bias.data<float>() + column : nullptr;
   const bool whole = column + kPanel <= n;
   HWY_ALIGN float edge[kPanel];
   for (int64_t r = 0; r < rows; ++r, sums += kPanel) {
-    const int64_t offset = (row + r) * n + column;
+    const int64_t offset = (row + r) * call.ldy + column;
     for (int64_t j = 0; j < kPanel; j += kLanes) {
       Vec v = hn::Load(d, sums + j);
       if (bias) v = hn::Add(v, hn::Load(d, bias + j));
@@ -220,8 +208,8 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
   const auto& w = static_cast<const PackedLinear&>(weight);
   const int64_t m = x.shape[0];
   if (m == 0 || w.n == 0) return;
-  const LinearCall call{x.as<float>(), m > 1 ? x.strides[0] : w.k, y.as<float>(), m, &w,
-                        w.bias.defined() ? w.bias.data<float>() : nullptr, epilogue.activation,
+  const LinearCall call{x.as<float>(), m > 1 ? x.strides[0] : w.k, y.as<float>(), w.n, m, &w,
+                        epilogue.activation,
                         epilogue.scale ? epilogue.scale->as<float>() : nullptr,
                         epilogue.residual ? epilogue.residual->as<float>() : nullptr};
   const int64_t panels = w.panels.size(0);
@@ -238,6 +226,11 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
        {panels * p / grid.panels, panels * (p + 1) / grid.panels});
     }
   });
+}
+
+void linear_serial(const LinearCall& call) {
+  if (call.m == 0) return;
+  HWY_DYNAMIC_DISPATCH(linear_part)(call, {0, call.m}, {0, call.weight->panels.size(0)});
 }
 
 // Through the packed product: B is packed on the fly.

@@ -1,0 +1,209 @@
+#include "tests/ops/op_table.h"
+
+#include "ocelli/ops/attention.h"
+#include "ocelli/ops/conv.h"
+#include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/linear.h"
+#include "ocelli/ops/norm.h"
+#include "ocelli/ops/pool.h"
+#include "ocelli/ops/reduce.h"
+#include "ocelli/ops/resize.h"
+#include "ocelli/ops/shape.h"
+
+namespace ocelli::test {
+
+Tensor Inputs::uniform(const Shape& shape, float low, float high) {
+  Shape padded = shape;
+  const bool odd = ++made_ % 2 == 0 && shape.rank() > 0;
+  if (odd) {
+    for (int i = 0; i < shape.rank(); ++i) padded[i] += i == shape.rank() - 1 ? 3 : 1;
+  }
+  Tensor t = Tensor::empty(padded);
+  for (float& x : t.values<float>()) x = low + (high - low) * rng_.uniform();
+  for (int i = 0; odd && i < shape.rank(); ++i) t = t.slice(i, 1, 1 + shape[i]);
+  return t;
+}
+
+Tensor Inputs::indices(const Shape& shape, int32_t limit) {
+  Tensor t = Tensor::empty(shape, DType::i32);
+  for (int32_t& x : t.values<int32_t>()) x = static_cast<int32_t>(pick(0, limit - 1));
+  return t;
+}
+
+int64_t Inputs::pick(int64_t low, int64_t high) {
+  return low + rng_.next_u32() % (high - low + 1);
+}
+
+namespace {
+
+Tensor dense(const Tensor& t) { return cat({t}, 0); }
+
+OpCase unary_case(const char* name, Unary kind, float low, float high) {
+  return {name, [=](Inputs& in, int64_t n) { return unary(kind, in.uniform({3, n}, low, high)); }, 70};
+}
+
+OpCase binary_case(const char* name, backend::Binary kind) {
+  return {name, [=](Inputs& in, int64_t n) {
+            const Shape shapes[] = {{3, n}, {n}, {3, 1}, {1, 1}, {2, 3, n}};
+            const Tensor a = in.uniform(shapes[in.pick(0, 4)]);
+            return binary(kind, a, in.uniform(shapes[in.pick(0, 4)], 0.5f, 2));
+          }, 70};
+}
+
+OpCase linear_case(const char* name, Activation activation) {
+  return {name, [=](Inputs& in, int64_t n) {
+            const int64_t rows = in.pick(0, 40), out = in.pick(0, 70);
+            LinearWeight w(in.uniform({out, n}), in.coin() ? dense(in.uniform({out})) : Tensor());
+            w.pack();
+            const Tensor x = in.uniform({rows, n});
+            return linear(x, w, {activation, in.coin() ? dense(in.uniform({out})) : Tensor(),
+                                 in.coin() ? in.uniform({rows, out}) : Tensor()});
+          }, 70};
+}
+
+Tensor attention_call(Inputs& in, int64_t n) {
+  const int64_t batch = in.pick(1, 2), heads = in.pick(1, 3), d = in.pick(1, 40);
+  const int64_t keys = in.coin() ? n : in.pick(0, 70);
+  AttentionOptions options;
+  options.causal = in.coin();
+  if (in.coin()) {
+    options.key_mask = Tensor::empty({batch, keys}, DType::u8);
+    for (uint8_t& m : options.key_mask.values<uint8_t>()) m = in.pick(0, 3) > 0;
+  }
+  if (in.coin()) options.bias = in.uniform({in.coin() ? batch : 1, in.coin() ? heads : 1, n, keys});
+  const Tensor q = in.uniform({batch, n, heads, d}, -3, 3);
+  const Tensor k = in.uniform({batch, keys, heads, d}, -3, 3);
+  return attention(q, k, in.uniform({batch, keys, heads, in.coin() ? d : 24}), options);
+}
+
+Tensor conv_call(Inputs& in, int64_t n, bool depthwise, int64_t kernel) {
+  const int64_t groups = depthwise ? n : in.pick(1, 3);
+  const int64_t each = depthwise ? 1 : in.pick(1, 5), out = depthwise ? n : groups * in.pick(1, 9);
+  if (groups == 0) return Tensor::zeros({0});
+  Conv2dOptions options;
+  options.groups = groups;
+  for (size_t i = 0; i < 2; ++i) {
+    options.stride[i] = in.pick(1, 3);
+    options.dilation[i] = in.pick(1, 2);
+    options.padding[i] = in.pick(0, 3);
+    options.padding[i + 2] = in.pick(0, 3);
+  }
+  if (kernel == 1 && in.coin()) options = {.groups = groups};
+  Conv2dWeight w(dense(in.uniform({out, each, kernel, in.pick(1, kernel)})),
+                 in.coin() ? dense(in.uniform({out})) : Tensor(), options);
+  w.pack();
+  const Tensor x = in.uniform({in.pick(1, 2), in.pick(0, 12), in.pick(0, 17), groups * each});
+  const Tensor plain = conv2d(x, w);
+  if (in.coin()) return plain;
+  return conv2d(x, w, {in.coin() ? Activation(Unary::relu6) : std::nullopt,
+                       in.coin() ? dense(in.uniform({out})) : Tensor(),
+                       in.coin() ? in.uniform(plain.shape()) : Tensor()});
+}
+
+Tensor pool_call(Inputs& in, int64_t n, bool max) {
+  PoolOptions options;
+  for (size_t i = 0; i < 2; ++i) {
+    options.kernel[i] = in.pick(1, 3);
+    options.stride[i] = in.pick(1, 3);
+    options.padding[i] = in.pick(0, options.kernel[i] / 2);
+  }
+  options.ceil_mode = in.coin();
+  options.count_include_pad = in.coin();
+  const Tensor x = in.uniform({2, in.pick(3, 12), in.pick(3, 12), n});
+  return max ? max_pool2d(x, options) : avg_pool2d(x, options);
+}
+
+Tensor resize_call(Inputs& in, int64_t n, Interpolation mode) {
+  InterpolateOptions options{mode};
+  options.align_corners = in.coin();
+  if (mode != Interpolation::nearest) options.antialias = !options.align_corners && in.coin();
+  const Tensor x = in.uniform({1, in.pick(1, 9), in.pick(1, 9), in.pick(0, 40)});
+  if (in.coin() && !options.align_corners) options.scale_factor = {1.3, 0.7};
+  return interpolate(x, n + 1, in.pick(1, 20), options);
+}
+
+}  // namespace
+
+const std::vector<OpCase>& op_table() {
+  using backend::Binary;
+  static const std::vector<OpCase> table = {
+      unary_case("neg", Unary::neg, -5, 5),
+      unary_case("abs", Unary::abs, -5, 5),
+      unary_case("exp", Unary::exp, -80, 10),
+      unary_case("log", Unary::log, 1e-3f, 50),
+      unary_case("sqrt", Unary::sqrt, 0, 50),
+      unary_case("rsqrt", Unary::rsqrt, 0.1f, 50),
+      unary_case("square", Unary::square, -5, 5),
+      unary_case("sigmoid", Unary::sigmoid, -20, 20),
+      unary_case("tanh", Unary::tanh, -10, 10),
+      unary_case("relu", Unary::relu, -5, 5),
+      unary_case("relu6", Unary::relu6, -9, 9),
+      unary_case("silu", Unary::silu, -20, 20),
+      unary_case("gelu", Unary::gelu, -8, 8),
+      unary_case("gelu_tanh", Unary::gelu_tanh, -8, 8),
+      unary_case("quick_gelu", Unary::quick_gelu, -20, 20),
+      unary_case("hardswish", Unary::hardswish, -5, 5),
+      binary_case("add", Binary::add),
+      binary_case("sub", Binary::sub),
+      binary_case("mul", Binary::mul),
+      binary_case("div", Binary::div),
+      binary_case("maximum", Binary::maximum),
+      binary_case("minimum", Binary::minimum),
+      linear_case("linear", {}),
+      linear_case("linear_gelu", Unary::gelu),
+      linear_case("linear_gelu_tanh", Unary::gelu_tanh),
+      linear_case("linear_quick_gelu", Unary::quick_gelu),
+      linear_case("linear_silu", Unary::silu),
+      linear_case("linear_relu6", Unary::relu6),
+      {"linear_deep", [](Inputs& in, int64_t n) {
+         // Deep enough for the sum to be cut along K.
+         LinearWeight w(in.uniform({50, 1530 + 11 * n}), Tensor());
+         w.pack();
+         return linear(in.uniform({29, 1530 + 11 * n}), w, {Unary::gelu});
+       }, 12},
+      {"matmul", [](Inputs& in, int64_t n) {
+         const int64_t m = in.pick(0, 20), k = in.pick(0, 20);
+         if (in.coin()) return matmul(in.uniform({2, 3, m, k}), in.uniform({3, k, n}), 0.5f);
+         return matmul(in.uniform({m, k}), in.uniform({n, k}).transpose(0, 1));
+       }, 70},
+      {"layer_norm", [](Inputs& in, int64_t n) {
+         return layer_norm(in.uniform({2, 3, n}, -1, 3), in.coin() ? in.uniform({n}) : Tensor(),
+                           in.coin() ? in.uniform({n}) : Tensor(), 1e-5f);
+       }, 70},
+      {"rms_norm", [](Inputs& in, int64_t n) {
+         return rms_norm(in.uniform({2, 3, n}), in.coin() ? in.uniform({n}) : Tensor(), 1e-5f);
+       }, 70},
+      {"group_norm", [](Inputs& in, int64_t n) {
+         const int64_t groups = in.pick(1, 4);
+         return group_norm(in.uniform({2, 3, 2, groups * n}), groups,
+                           in.coin() ? in.uniform({groups * n}) : Tensor(), Tensor(), 1e-5f);
+       }},
+      {"normalize", [](Inputs& in, int64_t n) { return normalize(in.uniform({3, n})); }},
+      {"softmax", [](Inputs& in, int64_t n) { return softmax(in.uniform({3, n}, -30, 30)); }, 70},
+      {"sum", [](Inputs& in, int64_t n) { return sum(in.uniform({3, n, 5}), static_cast<int>(in.pick(-3, 2))); }, 70},
+      {"mean", [](Inputs& in, int64_t n) { return mean(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2))); }, 70},
+      {"amax", [](Inputs& in, int64_t n) { return amax(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2))); }, 70},
+      {"amin", [](Inputs& in, int64_t n) { return amin(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2))); }, 70},
+      {"attention", attention_call, 70},
+      {"conv2d_1x1", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 1); }},
+      {"conv2d_3x3", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 3); }},
+      {"conv2d_5x5", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 5); }, 12},
+      {"conv2d_depthwise", [](Inputs& in, int64_t n) { return conv_call(in, n, true, in.pick(0, 1) ? 3 : 5); }},
+      {"max_pool2d", [](Inputs& in, int64_t n) { return pool_call(in, n, true); }},
+      {"avg_pool2d", [](Inputs& in, int64_t n) { return pool_call(in, n, false); }},
+      {"global_avg_pool", [](Inputs& in, int64_t n) { return global_avg_pool(in.uniform({2, 3, 4, n})); }},
+      {"interpolate_nearest", [](Inputs& in, int64_t n) { return resize_call(in, n, Interpolation::nearest); }, 20},
+      {"interpolate_bilinear", [](Inputs& in, int64_t n) { return resize_call(in, n, Interpolation::bilinear); }, 20},
+      {"interpolate_bicubic", [](Inputs& in, int64_t n) { return resize_call(in, n, Interpolation::bicubic); }, 20},
+      {"embedding", [](Inputs& in, int64_t n) { return embedding(in.indices({2, 3}, 7), in.uniform({7, n})); }},
+      {"gather_rows", [](Inputs& in, int64_t n) { return gather_rows(in.uniform({4, 7, n}), in.indices({4}, 7)); }},
+      {"cat", [](Inputs& in, int64_t n) {
+         return cat({in.uniform({2, n, 3}), in.uniform({2, 4, 3}), in.uniform({2, n, 3})}, 1);
+       }},
+      {"reshape", [](Inputs& in, int64_t n) { return reshape(in.uniform({4, n, 6}).transpose(0, 1), {2, -1, 2}); }, 40},
+      {"patchify", [](Inputs& in, int64_t n) { return patchify(in.uniform({2, n, in.pick(0, 20), 3}), 3, 4); }},
+  };
+  return table;
+}
+
+}  // namespace ocelli::test
