@@ -68,6 +68,14 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
 
 void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
 
+void AtomicFile::write_at(size_t position, std::string_view text) {
+  if (::lseek(fd_, static_cast<off_t>(position), SEEK_SET) < 0) {
+    fail(ErrorCode::io, "{}: cannot be written: {}", path_.string(), std::strerror(errno));
+  }
+  write(text);
+  ::lseek(fd_, 0, SEEK_END);
+}
+
 void AtomicFile::commit() {
   const bool written = ::fsync(fd_) == 0;
   const bool closed = ::close(std::exchange(fd_, -1)) == 0;

@@ -23,6 +23,8 @@ class AtomicFile {
 
   void write(std::span<const std::byte> bytes);
   void write(std::string_view text);
+  // Over bytes written before, e.g. a header that counts what follows.
+  void write_at(size_t position, std::string_view text);
   void commit();
 
  private:
