@@ -1,0 +1,101 @@
+// Text to token ids as the reference tokenizers give them, and back.
+// What is matched: huggingface/tokenizers with transformers 5 for its layouts (tokenizer.json,
+// vocab.json + merges.txt, vocab.txt, spiece.model), open_clip's SimpleTokenizer for
+// bpe_simple_vocab_16e6.txt.gz.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "ocelli/tensor/tensor.h"
+
+namespace ocelli {
+
+enum class PadSide { right, left };
+
+struct TokenizerInfo {
+  std::string kind;            // "BPE", "WordPiece", "Unigram", "open_clip BPE", "SentencePiece"
+  int64_t vocab_size = 0;      // the largest id + 1
+  int64_t context_length = 0;  // 0: the files name none
+  PadSide pad_side = PadSide::right;
+  PadSide truncation_side = PadSide::right;  // the side whose tokens are dropped
+  int32_t pad_id = 0;
+  std::optional<int32_t> bos_id, eos_id, unk_id;
+};
+
+struct BatchOptions {
+  int64_t context_length = 0;       // 0: the tokenizer's own; texts beyond it are truncated
+  bool pad_to_longest = false;      // instead of to context_length
+  std::optional<int32_t> pad_id;    // else the tokenizer's own
+  std::optional<PadSide> pad_side;  // else the tokenizer's own
+};
+
+struct TokenBatch {
+  Tensor ids;             // [B, T] i32
+  Tensor mask;            // [B, T] i32, 1 where a token stands, 0 where padding does
+  int64_t truncated = 0;  // texts that were longer than the context
+};
+
+// Safe to use from many threads at once. Bytes that are not UTF-8 count as U+FFFD.
+class Tokenizer {
+ public:
+  virtual ~Tokenizer() = default;
+
+  const TokenizerInfo& info() const { return info_; }
+
+  // All ids, special tokens included, not truncated.
+  std::vector<int32_t> encode(std::string_view text) const;
+
+  // Truncated and padded. Truncation drops tokens of the text and keeps the special ones. Throws
+  // when neither the options nor the tokenizer say a context length and pad_to_longest is not set.
+  TokenBatch encode_batch(std::span<const std::string> texts, const BatchOptions& options = {}) const;
+
+  // The text of ids. Throws invalid_argument for an id outside the vocabulary.
+  virtual std::string decode(std::span<const int32_t> ids, bool skip_special = true) const = 0;
+
+  virtual std::optional<int32_t> token_to_id(std::string_view token) const = 0;
+
+ protected:
+  // Appends the ids of the text alone.
+  virtual void append_ids(std::string_view text, std::vector<int32_t>& ids) const = 0;
+  // Puts the special tokens round the ids of a text.
+  virtual std::vector<int32_t> with_special(std::vector<int32_t> ids) const;
+
+  TokenizerInfo info_;
+  std::vector<int32_t> prefix_, suffix_;  // special tokens before and after a text
+
+ private:
+  std::vector<int32_t> encode_truncated(std::string_view text, int64_t length, bool& cut) const;
+};
+
+// The tokenizer of a model folder: tokenizer.json, else spiece.model or tokenizer.model, else
+// vocab.json + merges.txt, else vocab.txt, else bpe_simple_vocab_16e6.txt.gz. tokenizer_config.json
+// and special_tokens_map.json, when there, give the context length, padding and case. `folder` may
+// also be one of these files. Throws not_found with the list of what was looked for.
+std::shared_ptr<const Tokenizer> open_tokenizer(const std::filesystem::path& folder);
+
+// From the text of a tokenizer.json and, when not empty, of its tokenizer_config.json. `name`
+// stands for the file in messages.
+std::shared_ptr<const Tokenizer> parse_tokenizer_json(std::string_view json,
+                                                      std::string_view config,
+                                                      const std::string& name);
+
+// CLIP's byte-level BPE with Hugging Face's rules: NFC, runs of white space to one space, lower
+// case, no repair of the text; padded with <|endoftext|>.
+std::shared_ptr<const Tokenizer> parse_clip_bpe(std::string_view vocab_json,
+                                                std::string_view merges,
+                                                const std::string& name);
+
+// CLIP's BPE with the rules of OpenAI and open_clip: ftfy.fix_text (without its repair of
+// mojibake), html.unescape twice, white space as Python's str.split sees it, lower case; padded
+// with 0. `merges` is the unpacked bpe_simple_vocab_16e6.txt.
+std::shared_ptr<const Tokenizer> parse_open_clip_bpe(std::string_view merges,
+                                                     const std::string& name);
+
+}  // namespace ocelli
