@@ -43,4 +43,20 @@ std::string ModelFolder::type() const {
   return config.get<std::string>("architecture", "");
 }
 
+std::vector<std::string> read_labels(const ModelFolder& folder) {
+  const auto names = folder.config.get<nlohmann::json>(
+      "label_names", folder.config.at("pretrained_cfg").get<nlohmann::json>("label_names", nullptr));
+  std::vector<std::string> labels;
+  if (names.is_array()) {
+    for (const auto& name : names) labels.push_back(name.is_string() ? name.get<std::string>() : name.dump());
+    return labels;
+  }
+  const Config map = folder.config.at("id2label");
+  if (!map) return labels;
+  for (size_t i = 0; i < map.json().size(); ++i) {
+    labels.push_back(map.get<std::string>(std::to_string(i), fmt::format("class {}", i)));
+  }
+  return labels;
+}
+
 }  // namespace ocelli

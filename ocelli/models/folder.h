@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "ocelli/tensor/source.h"
 
@@ -65,5 +66,8 @@ struct ModelFolder {
   // First of transformers' "model_type", timm's "architecture"; empty when there is neither.
   std::string type() const;
 };
+
+// Class names by index: transformers' id2label, or timm's label_names; empty when there are none.
+std::vector<std::string> read_labels(const ModelFolder& folder);
 
 }  // namespace ocelli

@@ -1,0 +1,407 @@
+#include "ocelli/models/clip.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ocelli/base/log.h"
+#include "ocelli/models/vit.h"
+#include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/reduce.h"
+#include "ocelli/ops/shape.h"
+#include "ocelli/tensor/convert.h"
+
+namespace ocelli {
+
+struct ClipEncoder::Layer {
+  LayerNorm layer_norm1;
+  SelfAttention self_attn;
+  Tensor ls1;  // layer scale of some open_clip models; may be undefined
+  LayerNorm layer_norm2;
+  Mlp mlp;
+  Tensor ls2;
+
+  Layer(const Weights& w, const ClipEncoderConfig& c)
+      : layer_norm1(w / "layer_norm1", c.width, c.eps), self_attn{qkv(w / "self_attn", c.width), Linear(w / "self_attn.out_proj", c.width, c.width), c.heads},
+        layer_norm2(w / "layer_norm2", c.width, c.eps), mlp{Linear(w / "mlp.fc1", c.width, c.hidden), Linear(w / "mlp.fc2", c.hidden, c.width), c.activation} {
+    if (w.has("ls_1.gamma")) ls1 = w.get("ls_1.gamma", {c.width});
+    if (w.has("ls_2.gamma")) ls2 = w.get("ls_2.gamma", {c.width});
+  }
+
+  static Linear qkv(const Weights& w, int64_t width) {
+    static constexpr std::string_view kParts[] = {"q_proj", "k_proj", "v_proj"};
+    if (w.has("in_proj.weight")) return Linear(w / "in_proj", width, 3 * width);
+    return Linear(w, kParts, width, width);
+  }
+
+  Tensor operator()(Tensor x, const AttentionOptions& options) const {
+    Tensor h = layer_norm1(x);
+    x = self_attn(h, std::move(x), options, ls1);
+    h = layer_norm2(x);
+    return mlp(h, std::move(x), ls2);
+  }
+};
+
+ClipEncoder::ClipEncoder(const Weights& w, const ClipEncoderConfig& c) {
+  if (c.heads < 1 || c.width % c.heads != 0) {
+    fail(ErrorCode::corrupt_data, "{}: {} attention heads do not divide a width of {}", w.path(), c.heads, c.width);
+  }
+  for (int64_t i = 0; i < c.depth; ++i) layers_.push_back(std::make_shared<Layer>(w / "layers" / i, c));
+}
+
+Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention, const std::vector<int>& layers,
+                               std::vector<Tensor>* features) const {
+  const auto depth = static_cast<int>(layers_.size());
+  if (features) features->resize(layers.size());
+  for (int layer : layers) check(layer >= -depth && layer < depth, "features: layer {} of a model with {} blocks", layer, depth);
+  for (int i = 0; i < depth; ++i) {
+    x = (*layers_[static_cast<size_t>(i)])(std::move(x), attention);
+    for (size_t k = 0; k < layers.size(); ++k) {
+      if (layers[k] == i || layers[k] == i - depth) (*features)[k] = x;
+    }
+  }
+  return x;
+}
+
+ClipEncoderConfig ClipEncoder::config_of(const Weights& encoder) {
+  ClipEncoderConfig c;
+  c.depth = encoder.count("layers");
+  const auto fc1 = encoder.shape_of("layers.0.mlp.fc1.weight");
+  if (!fc1 || fc1->rank() != 2) fail(ErrorCode::not_found, "{}: tensor {}.layers.0.mlp.fc1.weight is missing", encoder.path(), encoder.prefix());
+  c.hidden = (*fc1)[0];
+  c.width = (*fc1)[1];
+  return c;
+}
+
+namespace {
+
+// A projection without bias: transformers keeps [embed, width] ("weight"), OpenAI [width, embed]
+// ("matrix", applied as x @ W).
+Linear projection(const Weights& w, int64_t width) {
+  if (w.has("matrix")) {
+    const Tensor matrix = w.get("matrix");
+    check(matrix.rank() == 2 && matrix.size(0) == width, "{}: {}.matrix is {} for a width of {}", w.path(), w.prefix(), matrix.shape(), width);
+    return Linear(contiguous(matrix.transpose(0, 1)), Tensor());
+  }
+  const auto shape = w.shape_of("weight");
+  if (!shape) return {};
+  return Linear(w, width, (*shape)[0], w.has("bias"));
+}
+
+class ClipVit final : public ImageTower {
+ public:
+  ClipVit(const Weights& w, ClipEncoderConfig c, int64_t patch, const Linear& proj, bool antialias)
+      : antialias_(antialias), projection_(proj) {
+    const Weights embeddings = w / "embeddings";
+    const auto positions = embeddings.shape_of("position_embedding.weight");
+    if (!positions) fail(ErrorCode::not_found, "{}: tensor {}.embeddings.position_embedding.weight is missing", w.path(), w.prefix());
+    width_ = c.width;
+    depth_ = c.depth;
+    side_ = std::llround(std::sqrt(static_cast<double>((*positions)[0] - 1)));
+    patch_ = patch;
+    patch_embedding_ = PatchEmbed(embeddings / "patch_embedding", width_, patch, embeddings.has("patch_embedding.bias"));
+    class_embedding_ = embeddings.get("class_embedding").view({1, 1, width_});
+    positions_ = embeddings.get("position_embedding.weight", {1 + side_ * side_, width_}).unsqueeze(0);
+    embeddings.ignore("position_ids");
+    // The name's spelling is the checkpoint's.
+    if (w.has("pre_layrnorm.weight")) pre_norm_ = LayerNorm(w / "pre_layrnorm", width_, c.eps);
+    encoder_ = ClipEncoder(w / "encoder", c);
+    post_norm_ = LayerNorm(w / "post_layernorm", width_, c.eps);
+  }
+
+  std::array<int64_t, 2> native_size() const override { return {side_ * patch_, side_ * patch_}; }
+  int64_t embedding_size() const override { return projection_.weight.out_features() ? projection_.weight.out_features() : width_; }
+  int64_t depth() const override { return depth_; }
+
+  Tensor operator()(const Tensor& pixels, const std::vector<int>& layers, std::vector<Tensor>* features) const override {
+    const int64_t batch = pixels.size(0);
+    const Tensor positions = resize_position_embedding(positions_, 1, {side_, side_}, {pixels.size(1) / patch_, pixels.size(2) / patch_},
+                                                       {.mode = Interpolation::bicubic, .antialias = antialias_});
+    Tensor x = cat({class_embedding_.expand({batch, 1, width_}), patch_embedding_(pixels)}, 1) + positions;  // [B, 1 + h*w, C]
+    if (pre_norm_.weight.defined()) x = pre_norm_(x);
+    x = encoder_(std::move(x), {}, layers, features);
+    const Tensor pooled = post_norm_(contiguous(x.select(1, 0)));
+    return projection_.weight.out_features() ? projection_(pooled) : pooled;
+  }
+
+ private:
+  bool antialias_;
+  int64_t width_ = 0, depth_ = 0, side_ = 0, patch_ = 0;
+  PatchEmbed patch_embedding_;
+  Tensor class_embedding_, positions_;
+  LayerNorm pre_norm_, post_norm_;
+  ClipEncoder encoder_;
+  Linear projection_;
+};
+
+// open_clip with a timm trunk: a ViT of the vit family and a linear head.
+class TimmTower final : public ImageTower {
+ public:
+  TimmTower(const Weights& visual, const Config& vision)
+      : trunk_(visual / "trunk", trunk_config(visual / "trunk", vision)), head_(projection(visual / "head.proj", trunk_.config().width)) {}
+
+  std::array<int64_t, 2> native_size() const override { return trunk_.config().image; }
+  int64_t embedding_size() const override { return head_.weight.out_features() ? head_.weight.out_features() : trunk_.config().width; }
+  int64_t depth() const override { return trunk_.config().depth; }
+  Tensor operator()(const Tensor& pixels, const std::vector<int>& layers, std::vector<Tensor>* features) const override {
+    const Tensor pooled = trunk_.pool(trunk_(pixels, layers, features));
+    return head_.weight.out_features() ? head_(pooled) : pooled;
+  }
+
+ private:
+  static VitConfig trunk_config(const Weights& trunk, const Config& vision) {
+    if (!trunk.has("blocks.0.attn.qkv.weight")) fail(ErrorCode::unsupported, "{}: the timm trunk is not a ViT", trunk.path());
+    VitConfig c = vit_config_from_shapes(trunk);
+    const std::string pool = vision.get<std::string>("timm_pool", "");
+    if (pool == "avg") c.pool = VitConfig::Pool::average;
+    else if (pool == "token") c.pool = VitConfig::Pool::token;
+    return c;
+  }
+
+  VitEncoder trunk_;
+  Linear head_;
+};
+
+struct ClipText {
+  Embedding token_embedding;
+  Tensor positions;  // [T, C]
+  ClipEncoder encoder;
+  LayerNorm final_layer_norm;
+  Linear text_projection;
+  int32_t eos = -1;  // pool at the first of these; -1: at the largest id (the old rule)
+  int64_t width = 0;
+
+  ClipText(const Weights& w, const ClipEncoderConfig& c, const Linear& proj, int32_t eos_id)
+      : text_projection(proj), eos(eos_id), width(c.width) {
+    const Weights embeddings = w / "embeddings";
+    const auto tokens = embeddings.shape_of("token_embedding.weight"), places = embeddings.shape_of("position_embedding.weight");
+    if (!tokens || !places) fail(ErrorCode::not_found, "{}: the token or position embedding of the text tower is missing", w.path());
+    token_embedding = Embedding(embeddings / "token_embedding", (*tokens)[0], width);
+    positions = embeddings.get("position_embedding.weight", {(*places)[0], width});
+    embeddings.ignore("position_ids");
+    encoder = ClipEncoder(w / "encoder", c);
+    final_layer_norm = LayerNorm(w / "final_layer_norm", width, c.eps);
+  }
+
+  int64_t embedding_size() const { return text_projection.weight.out_features() ? text_projection.weight.out_features() : width; }
+
+  // Index of the token that stands for the text.
+  Tensor last_token(const Tensor& ids) const {
+    if (eos < 0) return argmax(ids);
+    const Tensor at = Tensor::zeros({ids.size(0)}, DType::i32);
+    for (int64_t b = 0; b < ids.size(0); ++b) {
+      const int32_t* row = contiguous(ids).data<int32_t>() + b * ids.size(1);
+      const int32_t* found = std::find(row, row + ids.size(1), eos);
+      if (found != row + ids.size(1)) at.data<int32_t>()[b] = static_cast<int32_t>(found - row);
+    }
+    return at;
+  }
+
+  // Padding needs no mask: it stands behind the pooled token, which sees only what is before it.
+  Tensor operator()(const Tensor& ids) const {
+    check(ids.rank() == 2 && ids.size(1) <= positions.size(0), "text: ids are {} for a context of {} tokens", ids.shape(), positions.size(0));
+    Tensor x = token_embedding(ids) + positions.slice(0, 0, ids.size(1));  // [B, T, C]
+    x = encoder(std::move(x), {.causal = true});
+    const Tensor pooled = final_layer_norm(gather_rows(x, last_token(ids)));
+    return text_projection.weight.out_features() ? text_projection(pooled) : pooled;
+  }
+};
+
+class Clip final : public Model {
+ public:
+  Clip(std::unique_ptr<ImageTower> image, std::optional<ClipText> text, ImageProcessor processor, float scale, TextFormat format)
+      : image_(std::move(image)), text_(std::move(text)), processor_(processor), scale_(scale), format_(format) {
+    if (image_ && text_ && image_->embedding_size() != text_->embedding_size()) {
+      fail(ErrorCode::corrupt_data, "clip: images become {} numbers but texts {}", image_->embedding_size(), text_->embedding_size());
+    }
+  }
+
+  const ImageProcessor& image_processor() const override { return processor_; }
+  std::array<int64_t, 2> native_size() const override { return image_ ? image_->native_size() : std::array<int64_t, 2>{0, 0}; }
+  int64_t embedding_size() const override { return image_ ? image_->embedding_size() : text_->embedding_size(); }
+  int64_t depth() const override { return image_ ? image_->depth() : 0; }
+  bool has_text() const override { return text_.has_value(); }
+  TextFormat text_format() const override { return format_; }
+  Similarity similarity() const override { return {scale_, 0, false}; }
+
+  Tensor embed_image(const Tensor& pixels) const override { return tower()(pixels, {}, nullptr); }
+  Tensor embed_text(const Tensor& ids, const Tensor&) const override { return text_ ? (*text_)(ids) : Model::embed_text(ids, {}); }
+  std::vector<Tensor> features(const Tensor& pixels, const std::vector<int>& layers) const override {
+    std::vector<Tensor> result;
+    tower()(pixels, layers, &result);
+    return result;
+  }
+
+ private:
+  const ImageTower& tower() const {
+    if (!image_) fail(ErrorCode::unsupported, "this model has no image tower");
+    return *image_;
+  }
+
+  std::unique_ptr<ImageTower> image_;
+  std::optional<ClipText> text_;
+  ImageProcessor processor_;
+  float scale_;
+  TextFormat format_;
+};
+
+bool is_native(const ModelFolder& folder) {
+  return folder.has_tensor("visual.conv1.weight") || folder.has_tensor("visual.trunk.patch_embed.proj.weight") ||
+         folder.has_tensor("visual.attnpool.positional_embedding");
+}
+
+// One transformer of OpenAI's layout, below `from`, to transformers' names below `to`.
+bool rename_tower(std::string& name, std::string_view from, std::string_view to) {
+  if (!name.starts_with(from)) return false;
+  name = std::string(to) + ".encoder.layers." + name.substr(from.size());
+  static const std::pair<std::string_view, std::string_view> kParts[] = {
+      {".ln_1.", ".layer_norm1."},  {".ln_2.", ".layer_norm2."},          {".mlp.c_fc.", ".mlp.fc1."},
+      {".mlp.c_proj.", ".mlp.fc2."}, {".attn.in_proj_", ".self_attn.in_proj."}, {".attn.", ".self_attn."}};
+  for (const auto& [part, other] : kParts) {
+    const size_t at = name.find(part);
+    if (at == std::string::npos) continue;
+    name.replace(at, part.size(), other);
+    break;
+  }
+  return true;
+}
+
+std::string from_native(std::string name) {
+  if (name.starts_with("text.")) name = name.substr(5);  // open_clip's CustomTextCLIP
+  if (rename_tower(name, "visual.transformer.resblocks.", "vision_model")) return name;
+  if (rename_tower(name, "transformer.resblocks.", "text_model")) return name;
+  static const std::pair<std::string_view, std::string_view> kNames[] = {
+      {"visual.class_embedding", "vision_model.embeddings.class_embedding"},
+      {"visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"},
+      {"visual.proj", "visual_projection.matrix"},
+      {"token_embedding.weight", "text_model.embeddings.token_embedding.weight"},
+      {"positional_embedding", "text_model.embeddings.position_embedding.weight"},
+      {"text_projection", "text_projection.matrix"},
+      {"visual.ln_pre.weight", "vision_model.pre_layrnorm.weight"},
+      {"visual.ln_pre.bias", "vision_model.pre_layrnorm.bias"},
+      {"visual.ln_post.weight", "vision_model.post_layernorm.weight"},
+      {"visual.ln_post.bias", "vision_model.post_layernorm.bias"},
+      {"ln_final.weight", "text_model.final_layer_norm.weight"},
+      {"ln_final.bias", "text_model.final_layer_norm.bias"}};
+  for (const auto& [from, to] : kNames) {
+    if (name == from) return std::string(to);
+  }
+  // The stem's convolution is a patch embedding only in a ViT: the ResNets keep their names.
+  return name;
+}
+
+Weights::Rename rename(const ModelFolder& folder) {
+  if (is_native(folder)) {
+    const bool vit = folder.has_tensor("visual.class_embedding");
+    return [vit](const std::string& name) {
+      if (vit && name == "visual.conv1.weight") return std::string("vision_model.embeddings.patch_embedding.weight");
+      return from_native(name);
+    };
+  }
+  // CLIPVisionModel and CLIPTextModel may be saved without the tower's name.
+  const std::string tower = folder.has_tensor("embeddings.class_embedding") ? "vision_model." : folder.has_tensor("embeddings.token_embedding.weight") ? "text_model." : "";
+  if (tower.empty()) return {};
+  return [tower](const std::string& name) { return name.find("projection") == std::string::npos ? tower + name : name; };
+}
+
+bool matches(const ModelFolder& folder) {
+  const std::string type = folder.type();
+  if (type == "clip" || type == "clip_vision_model" || type == "clip_text_model") return true;
+  return !folder.config.has("model_type") && is_native(folder);
+}
+
+// OpenAI's weights were trained with QuickGELU. transformers says so in hidden_act. open_clip's
+// configurations say "quick_gelu": true; some forget it, so it is also taken when the checkpoint
+// carries the buffers of OpenAI's archive, or the configuration names "openai" as its origin, or
+// there is no configuration at all (OpenAI's own build_model).
+Unary native_activation(const ModelFolder& folder) {
+  const Config model = folder.open_clip.at("model_cfg");
+  if (model.has("quick_gelu")) return model.require<bool>("quick_gelu") ? Unary::quick_gelu : Unary::gelu;
+  const bool openai = folder.has_tensor("input_resolution") || !folder.open_clip || folder.open_clip.json().dump().find("openai") != std::string::npos;
+  if (openai && folder.open_clip) {
+    log(LogLevel::warning, fmt::format("{}: the weights are OpenAI's, so QuickGELU is used although the configuration does not ask for it", folder.path.string()));
+  }
+  return openai ? Unary::quick_gelu : Unary::gelu;
+}
+
+struct Settings {
+  ClipEncoderConfig vision, text;
+  bool antialias = false;
+  int32_t eos = -1;
+  TextFormat format;
+};
+
+Settings settings_of(const ModelFolder& folder, const Weights& w) {
+  Settings s;
+  const bool has_text = (w / "text_model.encoder").exists();
+  if ((w / "vision_model.encoder").exists()) s.vision = ClipEncoder::config_of(w / "vision_model.encoder");
+  if (has_text) s.text = ClipEncoder::config_of(w / "text_model.encoder");
+  if (const auto positions = w.shape_of("text_model.embeddings.position_embedding.weight")) s.format.context_length = (*positions)[0];
+  if (is_native(folder)) {
+    const Config model = folder.open_clip.at("model_cfg");
+    const Config vision = model.at("vision_cfg"), text = model.at("text_cfg");
+    s.vision.activation = s.text.activation = native_activation(folder);
+    s.vision.heads = s.vision.width / vision.get<int64_t>("head_width", 64);
+    s.text.heads = text.get<int64_t>("heads", std::max<int64_t>(s.text.width / 64, 1));
+    s.antialias = true;
+    s.format.pad_id = 0;
+    const std::string pool = text.get<std::string>("pool_type", "argmax");
+    if (pool != "argmax") fail(ErrorCode::unsupported, "{}: pool_type '{}' of the text tower", text.place(), pool);
+    return s;
+  }
+  const auto read = [&](const Config& c, ClipEncoderConfig& e) {
+    e.heads = c.require<int64_t>("num_attention_heads");
+    e.eps = c.get<float>("layer_norm_eps", 1e-5f);
+    e.activation = parse_activation(c.get<std::string>("hidden_act", "quick_gelu"));
+    for (const auto& [field, found] : {std::pair("hidden_size", e.width), {"num_hidden_layers", e.depth}, {"intermediate_size", e.hidden}}) {
+      const auto said = c.get<int64_t>(field, found);
+      if (said != found) fail(ErrorCode::corrupt_data, "{}: '{}' is {} but the tensors of the checkpoint say {}", c.place(), field, said, found);
+    }
+  };
+  // The towers' configurations may lack fields that have their class's defaults.
+  const auto with_defaults = [&](const char* part, int64_t heads) {
+    Config c = folder.config.has(part) ? folder.config.at(part) : folder.config;
+    nlohmann::json json = c.json();
+    if (!json.contains("num_attention_heads") && folder.config.has(part)) json["num_attention_heads"] = heads;
+    return Config(json, c.place());
+  };
+  if (s.vision.depth > 0) read(with_defaults("vision_config", 12), s.vision);
+  if (has_text) {
+    const Config text = with_defaults("text_config", 8);
+    read(text, s.text);
+    // Before transformers' PR 24773 the id was wrong (2), and the largest id was taken.
+    const auto eos = text.get<int32_t>("eos_token_id", 49407);
+    s.eos = eos == 2 ? -1 : eos;
+  }
+  return s;
+}
+
+ImageProcessor processor_of(const ModelFolder& folder, std::array<int64_t, 2> size) {
+  if (folder.processor) return ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
+  const Config own = folder.open_clip.at("preprocess_cfg");
+  return ImageProcessor::from_open_clip(own ? own.json() : nlohmann::json::object(), size[0], size[1], own.place());
+}
+
+std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
+  const Settings s = settings_of(folder, w);
+  for (const char* name : {"input_resolution", "context_length", "vocab_size", "attn_mask"}) w.ignore(name);
+  std::unique_ptr<ImageTower> image;
+  if (s.vision.depth > 0) {
+    const auto patch = w.shape_of("vision_model.embeddings.patch_embedding.weight");
+    image = std::make_unique<ClipVit>(w / "vision_model", s.vision, patch ? (*patch)[-1] : 0, projection(w / "visual_projection", s.vision.width), s.antialias);
+  } else if ((w / "visual.trunk").exists()) {
+    image = std::make_unique<TimmTower>(w / "visual", folder.open_clip.at("model_cfg").at("vision_cfg"));
+  } else if ((w / "visual").exists()) {
+    image = make_clip_resnet(w / "visual");
+  }
+  std::optional<ClipText> text;
+  if (s.text.depth > 0) text.emplace(w / "text_model", s.text, projection(w / "text_projection", s.text.width), s.eos);
+  const float scale = w.has("logit_scale") ? std::exp(to(w.get("logit_scale"), DType::f32).data<float>()[0]) : 1;
+  const ImageProcessor processor = image ? processor_of(folder, image->native_size()) : ImageProcessor();
+  return std::make_unique<Clip>(std::move(image), std::move(text), processor, scale, s.format);
+}
+
+}  // namespace
+
+const Family kClipFamily = {"clip", "CLIPModel and its parts, OpenAI's and open_clip's layout, ResNets, timm trunks", matches, rename, load};
+
+}  // namespace ocelli

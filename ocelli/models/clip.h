@@ -1,0 +1,49 @@
+// CLIP. Radford et al., arXiv 2103.00020. Reference: transformers/models/clip, openai/CLIP,
+// open_clip/{model,transformer}.py. Names are those of transformers.
+#pragma once
+
+#include "ocelli/models/registry.h"
+#include "ocelli/nn/transformer.h"
+
+namespace ocelli {
+
+struct ClipEncoderConfig {
+  int64_t width = 0, depth = 0, heads = 0, hidden = 0;
+  Unary activation = Unary::quick_gelu;
+  float eps = 1e-5f;
+};
+
+// The pre-norm transformer of both towers, SigLIP's too: "layers.N.{self_attn, layer_norm1, mlp,
+// layer_norm2}".
+class ClipEncoder {
+ public:
+  ClipEncoder() = default;
+  ClipEncoder(const Weights& w, const ClipEncoderConfig& config);
+  // x [B, N, C]; the tokens after `layers` go to `features`.
+  Tensor operator()(Tensor x, const AttentionOptions& attention, const std::vector<int>& layers = {},
+                    std::vector<Tensor>* features = nullptr) const;
+
+  // What the tensors say; heads and activation are the caller's.
+  static ClipEncoderConfig config_of(const Weights& encoder);
+
+ private:
+  struct Layer;
+  std::vector<std::shared_ptr<const Layer>> layers_;
+};
+
+// Images to [B, embed]; one class a kind of image tower.
+class ImageTower {
+ public:
+  virtual ~ImageTower() = default;
+  virtual Tensor operator()(const Tensor& pixels, const std::vector<int>& layers, std::vector<Tensor>* features) const = 0;
+  virtual std::array<int64_t, 2> native_size() const = 0;
+  virtual int64_t embedding_size() const = 0;
+  virtual int64_t depth() const = 0;
+};
+
+// The ResNets of CLIP, in OpenAI's names below "visual" (clip_resnet.cpp).
+std::unique_ptr<ImageTower> make_clip_resnet(const Weights& visual);
+
+extern const Family kClipFamily;
+
+}  // namespace ocelli

@@ -1,0 +1,35 @@
+#include "ocelli/models/registry.h"
+
+#include <array>
+
+#include "ocelli/models/clip.h"
+#include "ocelli/models/efficientnet.h"
+#include "ocelli/models/siglip.h"
+#include "ocelli/models/vit.h"
+
+namespace ocelli {
+
+std::span<const Family* const> families() {
+  static const std::array kFamilies = {
+      &kVitFamily,
+      &kClipFamily,
+      &kSiglipFamily,
+      &kEfficientNetFamily,
+  };
+  return kFamilies;
+}
+
+const Family& find_family(const ModelFolder& folder) {
+  std::string supported;
+  for (const Family* family : families()) {
+    if (family->matches(folder)) return *family;
+    supported += fmt::format("\n  {}: {}", family->name, family->accepts);
+  }
+  const std::string type = folder.type();
+  fail(ErrorCode::unsupported, "{}: {}; supported are:{}", folder.path.string(),
+       type.empty() ? std::string("the tensors are those of no family that Ocelli knows")
+                    : fmt::format("'{}' is no model that Ocelli knows", type),
+       supported);
+}
+
+}  // namespace ocelli

@@ -1,0 +1,367 @@
+#include "ocelli/models/vit.h"
+
+#include <cmath>
+#include <map>
+
+#include "ocelli/base/log.h"
+#include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/norm.h"
+#include "ocelli/ops/reduce.h"
+#include "ocelli/ops/shape.h"
+
+namespace ocelli {
+namespace {
+
+// Query and key may be normed per head (timm's qk_norm).
+struct Attention {
+  Linear qkv, proj;
+  LayerNorm q_norm, k_norm;
+  int64_t heads;
+
+  Attention(const Weights& w, const VitConfig& c)
+      : proj(w / "proj", c.width, c.width), heads(c.heads) {
+    static constexpr std::string_view kParts[] = {"q", "k", "v"};
+    qkv = w.has("qkv.weight") ? Linear(w / "qkv", c.width, 3 * c.width, w.has("qkv.bias"))
+                              : Linear(w, kParts, c.width, c.width);
+    if (!w.has("q_norm.weight")) return;
+    q_norm = LayerNorm(w / "q_norm", c.width / c.heads, c.eps);
+    k_norm = LayerNorm(w / "k_norm", c.width / c.heads, c.eps);
+  }
+
+  Tensor operator()(const Tensor& x, Tensor residual, const Tensor& layer_scale) const {
+    const int64_t batch = x.size(0), tokens = x.size(1), width = x.size(2);
+    const Tensor y = qkv(x).view({batch, tokens, 3, heads, width / heads});
+    Tensor q = y.select(2, 0), k = y.select(2, 1);  // [B, N, H, D]
+    if (q_norm.weight.defined()) {
+      q = q_norm(q);
+      k = k_norm(k);
+    }
+    return proj(attention(q, k, y.select(2, 2)).view({batch, tokens, width}),
+                {.scale = layer_scale, .residual = std::move(residual)});
+  }
+};
+
+Tensor gamma(const Weights& w, int64_t width) {
+  return w.has("gamma") ? w.get("gamma", {width}) : Tensor();
+}
+
+}  // namespace
+
+struct VitEncoder::Block {
+  LayerNorm norm1;
+  Attention attn;
+  Tensor ls1;  // layer scale, arXiv 2103.17239; may be undefined
+  LayerNorm norm2;
+  Mlp mlp;
+  Tensor ls2;
+
+  Block(const Weights& w, const VitConfig& c)
+      : norm1(w / "norm1", c.width, c.eps), attn(w / "attn", c), ls1(gamma(w / "ls1", c.width)),
+        norm2(w / "norm2", c.width, c.eps),
+        mlp{Linear(w / "mlp.fc1", c.width, c.hidden), Linear(w / "mlp.fc2", c.hidden, c.width),
+            c.activation},
+        ls2(gamma(w / "ls2", c.width)) {}
+
+  Tensor operator()(Tensor x) const {
+    Tensor h = norm1(x);
+    x = attn(h, std::move(x), ls1);
+    h = norm2(x);
+    return mlp(h, std::move(x), ls2);
+  }
+};
+
+// One learnt query attends over all tokens (timm's AttentionPoolLatent).
+struct VitEncoder::MapPool {
+  Tensor query;  // [1, L, H, D]
+  Linear kv, proj;
+  LayerNorm norm;
+  Mlp mlp;
+  int64_t heads;
+
+  MapPool(const Weights& w, const VitConfig& c)
+      : kv(w / "kv", c.width, 2 * c.width), proj(w / "proj", c.width, c.width),
+        norm(w / "norm", c.width, c.eps),
+        mlp{Linear(w / "mlp.fc1", c.width, w.shape_of("mlp.fc1.weight").value_or(Shape{c.hidden})[0]),
+            Linear(w / "mlp.fc2", w.shape_of("mlp.fc1.weight").value_or(Shape{c.hidden})[0], c.width),
+            c.activation},
+        heads(c.heads) {
+    const Tensor latent = w.get("latent");
+    const Tensor q = Linear(w / "q", c.width, c.width)(latent);
+    query = q.view({1, q.size(1), heads, c.width / heads});
+  }
+
+  Tensor operator()(const Tensor& x) const {
+    const int64_t batch = x.size(0), width = x.size(2);
+    const Tensor y = kv(x).view({batch, x.size(1), 2, heads, width / heads});
+    const Tensor q = query.expand({batch, query.size(1), heads, width / heads});
+    Tensor z = proj(attention(q, y.select(2, 0), y.select(2, 1)).view({batch, query.size(1), width}));
+    const Tensor h = norm(z);
+    return mlp(h, std::move(z)).select(1, 0);
+  }
+};
+
+VitEncoder::VitEncoder(const Weights& w, const VitConfig& c)
+    : config_(c), patch_embed_(w / "patch_embed.proj", c.width, c.patch, w.has("patch_embed.proj.bias")) {
+  const int64_t h = c.image[0] / c.patch, width = c.width;
+  const int64_t embedded = c.embeds_prefix ? c.class_tokens : 0;
+  const int64_t grid = h * (c.image[1] / c.patch);
+  const Tensor positions = w.get("pos_embed", {1, embedded + grid, width});
+  positions_ = positions.slice(1, embedded, embedded + grid);
+  std::vector<Tensor> prefix;
+  for (const char* name : {"cls_token", "dist_token"}) {
+    if (w.has(name)) prefix.push_back(w.get(name, {1, 1, width}));
+  }
+  if (embedded > 0) prefix = {cat(prefix, 1) + positions.slice(1, 0, embedded)};
+  if (c.registers > 0) prefix.push_back(w.get("reg_token", {1, c.registers, width}));
+  if (!prefix.empty()) prefix_tokens_ = cat(prefix, 1);
+  if (w.has("norm_pre.weight")) norm_pre_ = LayerNorm(w / "norm_pre", width, c.eps);
+  for (int64_t i = 0; i < c.depth; ++i) blocks_.push_back(std::make_shared<Block>(w / "blocks" / i, c));
+  if (w.has("norm.weight")) norm_ = LayerNorm(w / "norm", width, c.eps);
+  if (w.has("fc_norm.weight")) fc_norm_ = LayerNorm(w / "fc_norm", width, c.eps);
+  if (!norm_.weight.defined() && !fc_norm_.weight.defined()) norm_ = LayerNorm(w / "norm", width, c.eps);
+  if (c.pool == VitConfig::Pool::map) map_pool_ = std::make_shared<MapPool>(w / "attn_pool", c);
+}
+
+Tensor VitEncoder::embed(const Tensor& pixels) const {
+  const int64_t batch = pixels.size(0), patch = config_.patch;
+  const Tensor positions = resize_position_embedding(
+      positions_, 0, {config_.image[0] / patch, config_.image[1] / patch},
+      {pixels.size(1) / patch, pixels.size(2) / patch},
+      {.mode = Interpolation::bicubic, .antialias = config_.antialias});
+  Tensor x = patch_embed_(pixels) + positions;  // [B, h*w, C]
+  if (!prefix_tokens_.defined()) return x;
+  return cat({prefix_tokens_.expand({batch, prefix(), config_.width}), x}, 1);
+}
+
+Tensor VitEncoder::operator()(const Tensor& pixels, const std::vector<int>& layers,
+                              std::vector<Tensor>* features) const {
+  Tensor x = embed(pixels);  // [B, N, C]
+  if (norm_pre_.weight.defined()) x = norm_pre_(x);
+  std::map<int64_t, Tensor> kept;
+  for (size_t i = 0; i < blocks_.size(); ++i) {
+    x = (*blocks_[i])(std::move(x));
+    for (int layer : layers) {
+      const int64_t index = layer < 0 ? layer + config_.depth : layer;
+      if (index == static_cast<int64_t>(i)) kept[index] = x;
+    }
+  }
+  for (int layer : layers) {
+    const auto entry = kept.find(layer < 0 ? layer + config_.depth : layer);
+    check(entry != kept.end(), "features: layer {} of a model with {} blocks", layer, config_.depth);
+    features->push_back(entry->second);
+  }
+  return norm_.weight.defined() ? norm_(x) : x;
+}
+
+Tensor VitEncoder::pool(const Tensor& tokens) const {
+  Tensor pooled;
+  if (config_.pool == VitConfig::Pool::map) pooled = (*map_pool_)(tokens);
+  else if (config_.pool == VitConfig::Pool::average) pooled = mean(tokens.slice(1, prefix(), tokens.size(1)), 1);
+  else pooled = tokens.select(1, 0);
+  return fc_norm_.weight.defined() ? fc_norm_(pooled) : pooled;
+}
+
+VitConfig vit_config_from_shapes(const Weights& w) {
+  VitConfig c;
+  const Shape patch = w.get("patch_embed.proj.weight").shape();
+  c.width = patch[0];
+  c.patch = patch[-1];
+  c.depth = w.count("blocks");
+  const auto hidden = w.shape_of("blocks.0.mlp.fc1.weight");
+  const auto positions = w.shape_of("pos_embed");
+  if (c.depth == 0 || !hidden || !positions || positions->rank() != 3) {
+    fail(ErrorCode::corrupt_data, "{}: has a patch embedding but no blocks or no pos_embed of a ViT", w.path());
+  }
+  c.hidden = (*hidden)[0];
+  c.class_tokens = (w.has("cls_token") ? 1 : 0) + (w.has("dist_token") ? 1 : 0);
+  if (const auto registers = w.shape_of("reg_token")) c.registers = (*registers)[1];
+  const auto is_square = [](int64_t n) {
+    const auto root = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(n))));
+    return root * root == n;
+  };
+  int64_t grid = (*positions)[1] - c.class_tokens;
+  c.embeds_prefix = c.class_tokens > 0 && is_square(grid);
+  if (!c.embeds_prefix) grid = (*positions)[1];
+  const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(grid))));
+  c.image = {side * c.patch, side * c.patch};
+  if (w.has("attn_pool.latent")) c.pool = VitConfig::Pool::map;
+  else if (w.has("fc_norm.weight") || c.class_tokens == 0) c.pool = VitConfig::Pool::average;
+  // timm's widths whose heads are not 64 wide: so400m, huge, giant, gigantic.
+  static const std::map<int64_t, int64_t> kHeads = {{1152, 16}, {1280, 16}, {1408, 16}, {1536, 24}, {1664, 16}};
+  const auto known = kHeads.find(c.width);
+  c.heads = known != kHeads.end() ? known->second : std::max<int64_t>(c.width / 64, 1);
+  return c;
+}
+
+namespace {
+
+class Vit final : public Model {
+ public:
+  Vit(const Weights& w, const VitConfig& c, ImageProcessor processor, std::vector<std::string> labels,
+      bool average_heads)
+      : encoder_(w, c), processor_(processor), labels_(std::move(labels)) {
+    if (const auto shape = w.shape_of("head.weight")) head_ = Linear(w / "head", c.width, (*shape)[0]);
+    if (const auto shape = w.shape_of("head_dist.weight")) {
+      if (average_heads) head_dist_ = Linear(w / "head_dist", c.width, (*shape)[0]);
+      else w.ignore("head_dist");
+    }
+    // transformers' pooler is a leftover of BERT: no published ViT was trained with it.
+    w.ignore("pooler");
+  }
+
+  const ImageProcessor& image_processor() const override { return processor_; }
+  std::array<int64_t, 2> native_size() const override { return encoder_.config().image; }
+  int64_t embedding_size() const override { return encoder_.config().width; }
+  int64_t depth() const override { return encoder_.config().depth; }
+  bool has_classifier() const override { return head_.weight.out_features() > 0; }
+  const std::vector<std::string>& labels() const override { return labels_; }
+
+  Tensor embed_image(const Tensor& pixels) const override { return encoder_.pool(encoder_(pixels)); }
+
+  Tensor classify(const Tensor& pixels) const override {
+    if (!has_classifier()) return Model::classify(pixels);
+    const Tensor tokens = encoder_(pixels);
+    Tensor logits = head_(encoder_.pool(tokens));
+    // DeiT averages its two heads.
+    if (head_dist_.weight.out_features() > 0) logits = (logits + head_dist_(tokens.select(1, 1))) * 0.5f;
+    return logits;
+  }
+
+  std::vector<Tensor> features(const Tensor& pixels, const std::vector<int>& layers) const override {
+    std::vector<Tensor> result;
+    encoder_(pixels, layers, &result);
+    return result;
+  }
+
+ private:
+  VitEncoder encoder_;
+  Linear head_, head_dist_;
+  ImageProcessor processor_;
+  std::vector<std::string> labels_;
+};
+
+bool replace_prefix(std::string& name, std::string_view from, std::string_view to) {
+  if (!name.starts_with(from)) return false;
+  name = std::string(to) + name.substr(from.size());
+  return true;
+}
+
+// transformers' names to timm's.
+std::string from_transformers(std::string name) {
+  replace_prefix(name, "vit.", "") || replace_prefix(name, "deit.", "");
+  if (replace_prefix(name, "embeddings.", "")) {
+    if (name == "position_embeddings") return "pos_embed";
+    if (name == "distillation_token") return "dist_token";
+    replace_prefix(name, "patch_embeddings.projection", "patch_embed.proj");
+    return name;
+  }
+  if (replace_prefix(name, "encoder.layer.", "blocks.")) {
+    static const std::pair<std::string_view, std::string_view> kParts[] = {
+        {"attention.attention.query", "attn.q"}, {"attention.attention.key", "attn.k"},
+        {"attention.attention.value", "attn.v"}, {"attention.output.dense", "attn.proj"},
+        {"layernorm_before", "norm1"},           {"layernorm_after", "norm2"},
+        {"intermediate.dense", "mlp.fc1"},       {"output.dense", "mlp.fc2"}};
+    for (const auto& [from, to] : kParts) {
+      const size_t at = name.find(from);
+      if (at != std::string::npos) return name.replace(at, from.size(), to);
+    }
+    return name;
+  }
+  replace_prefix(name, "layernorm.", "norm.");
+  replace_prefix(name, "distillation_classifier.", "head_dist.");
+  replace_prefix(name, "cls_classifier.", "head.");
+  replace_prefix(name, "classifier.", "head.");
+  return name;
+}
+
+bool is_transformers(const ModelFolder& folder) {
+  const std::string type = folder.type();
+  return folder.config.has("model_type") && (type == "vit" || type == "deit");
+}
+
+bool matches(const ModelFolder& folder) {
+  if (is_transformers(folder)) return true;
+  const std::string type = folder.type();
+  if (folder.config.has("model_type")) return false;
+  if (!type.empty() && !type.starts_with("vit_") && !type.starts_with("deit")) return false;
+  return folder.has_tensor("patch_embed.proj.weight") && folder.has_tensor("blocks.0.attn.qkv.weight") &&
+         folder.has_tensor("pos_embed");
+}
+
+Weights::Rename rename(const ModelFolder& folder) {
+  if (is_transformers(folder)) return from_transformers;
+  return {};
+}
+
+VitConfig transformers_config(const Config& json, VitConfig c) {
+  c.heads = json.require<int64_t>("num_attention_heads");
+  c.eps = json.get<float>("layer_norm_eps", 1e-12f);
+  c.activation = parse_activation(json.get<std::string>("hidden_act", "gelu"));
+  c.antialias = false;
+  c.pool = VitConfig::Pool::token;
+  const auto agree = [&](const char* field, int64_t found) {
+    const auto said = json.require<int64_t>(field);
+    if (said != found) {
+      fail(ErrorCode::corrupt_data, "{}: '{}' is {} but the tensors of the checkpoint say {}", json.place(),
+           field, said, found);
+    }
+  };
+  agree("hidden_size", c.width);
+  agree("num_hidden_layers", c.depth);
+  agree("intermediate_size", c.hidden);
+  agree("patch_size", c.patch);
+  const nlohmann::json size = json.get<nlohmann::json>("image_size", 224);
+  if (size.is_array() && size.size() == 2) c.image = {size[0].get<int64_t>(), size[1].get<int64_t>()};
+  else if (size.is_number_integer()) c.image = {size.get<int64_t>(), size.get<int64_t>()};
+  return c;
+}
+
+VitConfig timm_config(const Config& json, VitConfig c) {
+  const Config args = json.at("model_args");
+  c.heads = args.get<int64_t>("num_heads", c.heads);
+  const std::string architecture = json.get<std::string>("architecture", "");
+  const bool quick = architecture.find("quickgelu") != std::string::npos;
+  if (args.has("act_layer")) c.activation = parse_activation(args.get<std::string>("act_layer", "gelu"));
+  else if (quick) c.activation = Unary::quick_gelu;
+  const std::string pool = json.get<std::string>("global_pool", args.get<std::string>("global_pool", ""));
+  if (pool == "avg") c.pool = VitConfig::Pool::average;
+  else if (pool == "token") c.pool = VitConfig::Pool::token;
+  else if (pool == "map") c.pool = VitConfig::Pool::map;
+  else if (!pool.empty()) fail(ErrorCode::unsupported, "{}: global_pool '{}'", json.place(), pool);
+  const nlohmann::json size = json.at("pretrained_cfg").get<nlohmann::json>("input_size", nullptr);
+  if (size.is_array() && size.size() == 3 && size[1].is_number_integer() && size[2].is_number_integer() &&
+      size[1] != size[2]) {
+    c.image = {size[1].get<int64_t>(), size[2].get<int64_t>()};
+  }
+  return c;
+}
+
+ImageProcessor processor_of(const ModelFolder& folder, const VitConfig& c) {
+  if (folder.processor) return ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
+  const Config timm = folder.config.at("pretrained_cfg");
+  if (timm) return ImageProcessor::from_timm(timm.json(), timm.place());
+  // augreg, the most published timm ViTs: crop 0.9, mean and std 0.5.
+  nlohmann::json guess = {{"input_size", {3, c.image[0], c.image[1]}}, {"crop_pct", 0.9},
+                          {"mean", {0.5, 0.5, 0.5}}, {"std", {0.5, 0.5, 0.5}}};
+  log(LogLevel::info, fmt::format("{}: no preprocessing in the folder; bicubic, crop 0.9, mean and std 0.5 are assumed",
+                                  folder.path.string()));
+  return ImageProcessor::from_timm(guess, "default");
+}
+
+std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
+  const bool transformers = is_transformers(folder);
+  VitConfig c = vit_config_from_shapes(w);
+  if (transformers) c = transformers_config(folder.config, c);
+  else if (folder.config) c = timm_config(folder.config, c);
+  if (c.width % c.heads != 0) {
+    fail(ErrorCode::corrupt_data, "{}: {} heads do not divide a width of {}", folder.config.place(), c.heads, c.width);
+  }
+  return std::make_unique<Vit>(w, c, processor_of(folder, c), read_labels(folder), true);
+}
+
+}  // namespace
+
+const Family kVitFamily = {"vit", "ViTModel, ViTForImageClassification, DeiT..., timm vit_*, deit*", matches,
+                           rename, load};
+
+}  // namespace ocelli

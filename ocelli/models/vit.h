@@ -1,0 +1,57 @@
+// Vision Transformer. Dosovitskiy et al., arXiv 2010.11929; DeiT, arXiv 2012.12877; registers,
+// arXiv 2309.16588. Reference: timm/models/vision_transformer.py, transformers/models/{vit,deit}.
+#pragma once
+
+#include "ocelli/models/registry.h"
+#include "ocelli/nn/transformer.h"
+
+namespace ocelli {
+
+struct VitConfig {
+  enum class Pool { token, average, map };
+
+  int64_t width = 0, depth = 0, heads = 0, hidden = 0, patch = 16;
+  std::array<int64_t, 2> image = {224, 224};  // of the position embeddings
+  int64_t class_tokens = 1;                   // class and distillation tokens
+  int64_t registers = 0;
+  bool embeds_prefix = true;  // the class tokens have position embeddings
+  bool antialias = true;      // of resized position embeddings: timm yes, transformers no
+  Pool pool = Pool::token;
+  Unary activation = Unary::gelu;
+  float eps = 1e-6f;
+};
+
+// The encoder without a head; names are timm's.
+class VitEncoder {
+ public:
+  VitEncoder(const Weights& w, const VitConfig& config);
+
+  // [B, H, W, 3] -> [B, N, C] after the final norm; where `layers` are asked for, the tokens after
+  // those blocks go to `features`.
+  Tensor operator()(const Tensor& pixels, const std::vector<int>& layers = {},
+                    std::vector<Tensor>* features = nullptr) const;
+  // [B, N, C] -> [B, C] as the model pools.
+  Tensor pool(const Tensor& tokens) const;
+  const VitConfig& config() const { return config_; }
+  int64_t prefix() const { return config_.class_tokens + config_.registers; }
+
+ private:
+  struct Block;
+  struct MapPool;
+  Tensor embed(const Tensor& pixels) const;
+
+  VitConfig config_;
+  PatchEmbed patch_embed_;
+  Tensor prefix_tokens_;  // [1, class tokens + registers, C], positions added; may be undefined
+  Tensor positions_;      // [1, h*w, C]
+  LayerNorm norm_pre_, norm_, fc_norm_;
+  std::vector<std::shared_ptr<const Block>> blocks_;
+  std::shared_ptr<const MapPool> map_pool_;
+};
+
+// Derives what tensor shapes tell; `w` holds timm's names.
+VitConfig vit_config_from_shapes(const Weights& w);
+
+extern const Family kVitFamily;
+
+}  // namespace ocelli
