@@ -88,7 +88,8 @@ timm_case("vit_timm_reg4", reg_tokens=4, init_values=0.1, no_embed_class=True, g
 timm_case("vit_timm_pre_norm", pre_norm=True, act_layer="quick_gelu")
 timm_case("vit_timm_qk_norm", qk_norm=True)
 timm_case("vit_timm_map", global_pool="map", class_token=False)
-timm_case("vit_deit_distilled", cls=VisionTransformerDistilled, lone=True)
+# Without a configuration heads are 64 wide.
+timm_case("vit_deit_distilled", cls=VisionTransformerDistilled, lone=True, embed_dim=64, num_heads=1, depth=1)
 
 # Photo to logits through timm's own transform.
 from timm.data import create_transform, resolve_data_config  # noqa: E402

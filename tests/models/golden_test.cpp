@@ -1,0 +1,126 @@
+// Every folder of tests/goldens is a tiny model as its library saved it, with inputs and outputs in
+// expected.safetensors (tools/goldens). Each is opened as a user's would be, and must give the same.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <map>
+
+#include "ocelli/backend/backend.h"
+#include "ocelli/formats/safetensors.h"
+#include "ocelli/image/decode.h"
+#include "ocelli/models/registry.h"
+#include "ocelli/tensor/convert.h"
+
+namespace ocelli {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kGoldens = fs::path(OCELLI_SOURCE_DIR) / "tests" / "goldens";
+
+std::vector<std::string> cases() {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(kGoldens)) {
+    if (fs::exists(entry.path() / "expected.safetensors")) names.push_back(entry.path().filename());
+  }
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+// ModelFolder wants one checkpoint beside expected.safetensors, which is not part of the model.
+fs::path checkpoint_of(const fs::path& folder) {
+  for (const char* name : {"model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "checkpoint.pth", "model.pt"}) {
+    if (fs::exists(folder / name)) return folder / name;
+  }
+  return folder;
+}
+
+Tensor channels_last(const Tensor& t) { return contiguous(t.permute({0, 2, 3, 1})); }
+
+void expect_close(const Tensor& actual, const Tensor& expected, const std::string& what) {
+  // Feature maps: ours are channels last.
+  const Tensor e = expected.rank() == 4 ? channels_last(expected) : contiguous(expected);
+  ASSERT_EQ(actual.shape(), e.shape()) << what;
+  const Tensor a = contiguous(actual);
+  double largest = 0, difference = 0;
+  for (int64_t i = 0; i < a.numel(); ++i) {
+    largest = std::max(largest, std::abs(double{e.data<float>()[i]}));
+    difference = std::max(difference, std::abs(double{e.data<float>()[i]} - a.data<float>()[i]));
+  }
+  EXPECT_LE(difference, 1e-4 * largest) << what;
+}
+
+struct Opened {
+  ModelFolder folder;
+  std::unique_ptr<Model> model;
+};
+
+Opened open(const fs::path& path) {
+  Opened result{ModelFolder::open(checkpoint_of(path)), nullptr};
+  const Family& family = find_family(result.folder);
+  const Weights weights(result.folder.checkpoint, {.rename = family.rename(result.folder)});
+  result.model = family.load(result.folder, weights);
+  const WeightsReport report = weights.report();
+  EXPECT_TRUE(report.unused.empty()) << path.filename() << ": " << report.unused.front() << " is not used";
+  return result;
+}
+
+void compare(const std::string& name) {
+  const fs::path path = kGoldens / name;
+  const Safetensors expected(path / "expected.safetensors");
+  const Opened opened = open(path);
+  const Model& model = *opened.model;
+  std::map<std::string, Tensor> inputs;
+  int compared = 0;
+  for (const TensorInfo& info : expected.tensors()) {
+    if (info.name.ends_with(".pixels")) inputs[info.name.substr(0, info.name.find('.'))] = channels_last(expected.load(info.name));
+  }
+  if (fs::exists(path / "photo.png")) {
+    const Tensor photo = preprocess(model.image_processor(), decode_image_file(path / "photo.png"));
+    inputs["photo"] = photo.unsqueeze(0);
+  }
+  for (const TensorInfo& info : expected.tensors()) {
+    const size_t dot = info.name.find('.');
+    const std::string input = info.name.substr(0, dot), what = info.name.substr(dot + 1);
+    const std::string place = name + ": " + info.name;
+    if (what == "pixels" || what == "ids" || what == "mask") continue;
+    const Tensor value = expected.load(info.name);
+    if (what == "logits") expect_close(model.classify(inputs.at(input)), value, place);
+    else if (what == "embedding") expect_close(model.embed_image(inputs.at(input)), value, place);
+    else if (what.starts_with("features.")) expect_close(model.features(inputs.at(input), {std::stoi(what.substr(9))})[0], value, place);
+    else if (what == "text_embedding") {
+      const Tensor ids = to(expected.load(input + ".ids"), DType::i32);
+      expect_close(model.embed_text(ids, Tensor()), value, place);
+    } else if (what == "scale") {
+      EXPECT_NEAR(model.similarity().scale, value.data<float>()[0], 1e-4 * value.data<float>()[0]) << place;
+    } else if (what == "bias") {
+      EXPECT_NEAR(model.similarity().bias, value.data<float>()[0], 1e-5) << place;
+    } else {
+      ADD_FAILURE() << place << " is compared with nothing";
+    }
+    ++compared;
+  }
+  EXPECT_GT(compared, 0) << name;
+}
+
+class Golden : public testing::TestWithParam<std::string> {};
+
+TEST_P(Golden, CpuBackendEqualsTheReferenceLibrary) { compare(GetParam()); }
+
+TEST_P(Golden, ReferenceBackendEqualsTheReferenceLibrary) {
+  backend::UseBackend scope(backend::reference());
+  compare(GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Case, Golden, testing::ValuesIn(cases()), [](const auto& c) { return c.param; });
+
+TEST(GoldenSet, EveryFamilyHasOne) {
+  std::map<std::string, int> count;
+  for (const std::string& name : cases()) ++count[find_family(ModelFolder::open(checkpoint_of(kGoldens / name))).name];
+  for (const Family* family : families()) EXPECT_GT(count[family->name], 0) << family->name;
+}
+
+}  // namespace
+}  // namespace ocelli

@@ -1,0 +1,112 @@
+// What a user sees when a model folder is not as it should be.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "ocelli/base/file.h"
+#include "ocelli/formats/safetensors.h"
+#include "ocelli/models/registry.h"
+
+namespace ocelli {
+namespace {
+
+namespace fs = std::filesystem;
+
+const fs::path kGolden = fs::path(OCELLI_SOURCE_DIR) / "tests" / "goldens" / "vit_hf_classifier";
+
+class Loading : public testing::Test {
+ protected:
+  void SetUp() override {
+    folder_ = fs::path(testing::TempDir()) / "ocelli_loading";
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+    const Safetensors source(kGolden / "model.safetensors");
+    for (const TensorInfo& info : source.tensors()) tensors_.push_back({info.name, source.load(info.name)});
+    config_ = nlohmann::json::parse(read_file(kGolden / "config.json"));
+  }
+  void TearDown() override { fs::remove_all(folder_); }
+
+  NamedTensor& find(const std::string& name) {
+    for (NamedTensor& t : tensors_) {
+      if (t.name == name) return t;
+    }
+    throw std::runtime_error("no " + name);
+  }
+
+  WeightsReport load(bool tolerate = false) {
+    write_safetensors(folder_ / "model.safetensors", tensors_);
+    write_file(folder_ / "config.json", config_.dump());
+    const ModelFolder folder = ModelFolder::open(folder_);
+    const Family& family = find_family(folder);
+    const Weights weights(folder.checkpoint, {.rename = family.rename(folder), .tolerate_missing = tolerate});
+    family.load(folder, weights);
+    return weights.report();
+  }
+
+  void expect_error(ErrorCode code, const std::vector<std::string>& parts) {
+    try {
+      load();
+      FAIL() << "nothing was thrown";
+    } catch (const Error& error) {
+      EXPECT_EQ(error.code(), code) << error.what();
+      for (const std::string& part : parts) {
+        EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << "\nlacks " << part;
+      }
+    }
+  }
+
+  fs::path folder_;
+  std::vector<NamedTensor> tensors_;
+  nlohmann::json config_;
+};
+
+TEST_F(Loading, WholeModelLoads) { EXPECT_TRUE(load().unused.empty()); }
+
+TEST_F(Loading, MissingTensorIsNamed) {
+  std::erase_if(tensors_, [](const NamedTensor& t) { return t.name == "vit.encoder.layer.1.layernorm_after.bias"; });
+  expect_error(ErrorCode::not_found, {"model.safetensors", "blocks.1.norm2.bias", "[32]"});
+  EXPECT_EQ(load(true).missing, std::vector<std::string>{"blocks.1.norm2.bias"});
+}
+
+TEST_F(Loading, ExtraTensorIsReported) {
+  tensors_.push_back({"vit.encoder.layer.0.extra", Tensor::zeros({3})});
+  EXPECT_EQ(load().unused, std::vector<std::string>{"vit.encoder.layer.0.extra"});
+}
+
+TEST_F(Loading, WrongShapeNamesTensorAndBothShapesAndFile) {
+  find("vit.encoder.layer.0.output.dense.weight").tensor = Tensor::zeros({32, 47});
+  expect_error(ErrorCode::corrupt_data, {"model.safetensors", "vit.encoder.layer.0.output.dense.weight", "[32, 47]", "[32, 48]"});
+}
+
+TEST_F(Loading, MissingFieldIsNamed) {
+  config_.erase("num_attention_heads");
+  expect_error(ErrorCode::corrupt_data, {"config.json", "'num_attention_heads' is missing"});
+}
+
+TEST_F(Loading, FieldOfTheWrongTypeIsNamed) {
+  config_["num_attention_heads"] = "two";
+  expect_error(ErrorCode::corrupt_data, {"config.json", "num_attention_heads", "wrong type"});
+}
+
+TEST_F(Loading, ContradictorySizesAreNamed) {
+  config_["hidden_size"] = 64;
+  expect_error(ErrorCode::corrupt_data, {"config.json", "'hidden_size' is 64", "32"});
+  config_["hidden_size"] = 32;
+  config_["num_attention_heads"] = 5;
+  expect_error(ErrorCode::corrupt_data, {"5 heads", "32"});
+}
+
+TEST_F(Loading, UnknownModelListsWhatIsSupported) {
+  config_["model_type"] = "resnet9000";
+  expect_error(ErrorCode::unsupported, {"resnet9000", "vit:", "clip:", "siglip:", "efficientnet:"});
+}
+
+TEST_F(Loading, DamagedConfigIsNamed) {
+  load();
+  write_file(folder_ / "config.json", "{\"model_type\": ");
+  EXPECT_THROW(ModelFolder::open(folder_), Error);
+}
+
+}  // namespace
+}  // namespace ocelli
