@@ -131,7 +131,15 @@ import timm  # noqa: E402
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 
 original = timm.create_model
-timm.create_model = lambda name, **kw: VisionTransformer(img_size=32, patch_size=8, embed_dim=64, depth=1, num_heads=1, mlp_ratio=1.5)
+
+
+def tiny_trunk(name, **kw):
+    trunk = VisionTransformer(img_size=32, patch_size=8, embed_dim=64, depth=1, num_heads=1, mlp_ratio=1.5)
+    trunk.default_cfg = {}
+    return trunk
+
+
+timm.create_model = tiny_trunk
 vision = dict(timm_model_name="vit_tiny_patch16_224", timm_pool="avg", timm_proj="linear", image_size=32)
 text = dict(context_length=16, vocab_size=99, width=32, heads=2, layers=1)
 model = randomise(open_clip.CustomTextCLIP(embed_dim=24, vision_cfg=vision, text_cfg=text))

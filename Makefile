@@ -1,0 +1,55 @@
+# The front door. `make demo` and `make test` work on a fresh Debian machine with git, make and a C++
+# compiler; everything else is installed by tools/bootstrap.
+BUILD ?= build
+JOBS ?= $(shell nproc)
+
+.PHONY: build demo test bench fuzz asan tsan format install clean help bootstrap default-model test-data
+
+build: ## Build the program into build/
+	@cmake --preset release -B $(BUILD) >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS)
+
+demo: bootstrap build default-model ## Set up, classify the example photographs, write demo/report.html
+	@mkdir -p demo
+	$(BUILD)/cli/ocelli classify examples/images/*.jpg examples/images/*.png --html demo/report.html
+	@echo "The report is demo/report.html"
+
+test: bootstrap build default-model test-data ## Set up and run every test
+	ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure
+
+asan: bootstrap ## The unit and parity tests under AddressSanitizer and UBSan
+	@cmake --preset asan >/dev/null
+	@cmake --build build-asan -j $(JOBS)
+	ctest --test-dir build-asan -j $(JOBS) --output-on-failure -LE slow
+
+tsan: bootstrap ## Allocator and loader under ThreadSanitizer
+	@cmake --preset tsan >/dev/null
+	@cmake --build build-tsan -j $(JOBS) --target tensor_test
+	build-tsan/tests/tensor/tensor_test
+
+fuzz: bootstrap ## Fuzz every parser for a while (FUZZ_SECONDS, 60 each)
+	tools/fuzz $${FUZZ_SECONDS:-60}
+
+bench: build ## Speed against PyTorch, ONNX Runtime and OpenVINO (needs the reference environment)
+	python3 bench/versus_peers.py
+
+format: ## clang-format over the sources
+	git ls-files '*.h' '*.cpp' | xargs clang-format -i
+
+install: build
+	cmake --install $(BUILD)
+
+clean:
+	rm -rf build build-asan build-tsan build-fuzz demo
+
+bootstrap:
+	@tools/bootstrap
+
+default-model:
+	@tools/fetch-default-model
+
+test-data:
+	@if [ -d ../shared/data ]; then ../shared/data/unpack.sh .data imagenet1k-sample >/dev/null; fi
+
+help:
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
