@@ -47,7 +47,9 @@ Sharded::Sharded(const fs::path& index) : path_(index.string()) {
   std::map<std::string, std::shared_ptr<TensorSource>> shards;
   for (const auto& [name, value] : json["weight_map"].items()) {
     const std::string file = value.is_string() ? value.get<std::string>() : "";
-    if (file.empty() || fs::path(file).filename() != file) {
+    // An index among the shards would make a circle.
+    if (file.empty() || fs::path(file).filename() != file || file.ends_with(".json") ||
+        fs::is_directory(index.parent_path() / file)) {
       fail(ErrorCode::corrupt_data, "{}: tensor {}: '{}' is no file of this folder", path_, name,
            file);
     }
@@ -91,10 +93,11 @@ std::shared_ptr<TensorSource> open_file(const fs::path& path) {
 }  // namespace
 
 fs::path find_checkpoint(const fs::path& folder) {
-  constexpr std::array kNames = {"model.safetensors", "model.safetensors.index.json",
-                                 "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
-                                 "pytorch_model.bin", "pytorch_model.bin.index.json",
-                                 "open_clip_pytorch_model.bin"};
+  constexpr std::array kNames = {
+      "model.safetensors",           "model.safetensors.index.json",
+      "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
+      "pytorch_model.bin",           "pytorch_model.bin.index.json",
+      "open_clip_pytorch_model.bin"};
   for (const char* name : kNames) {
     if (fs::exists(folder / name)) return folder / name;
   }
@@ -108,12 +111,15 @@ fs::path find_checkpoint(const fs::path& folder) {
   std::ranges::sort(found);
   if (found.size() == 1) return found[0];
   if (found.empty()) {
-    fail(ErrorCode::not_found, "{}: no checkpoint here (looked for {} and *.safetensors, *.pth, "
-         "*.pt, *.bin, *.npz)", folder.string(), kNames[0]);
+    fail(ErrorCode::not_found,
+         "{}: no checkpoint here (looked for {} and *.safetensors, *.pth, "
+         "*.pt, *.bin, *.npz)",
+         folder.string(), kNames[0]);
   }
   std::string list;
-  for (const fs::path& path : found) list += " " + path.filename().string();
-  fail(ErrorCode::invalid_argument, "{}: several checkpoints; name one of:{}", folder.string(), list);
+  for (const fs::path& path : found) list += fmt::format(" {}", path.filename().string());
+  fail(ErrorCode::invalid_argument, "{}: several checkpoints; name one of:{}", folder.string(),
+       list);
 }
 
 std::shared_ptr<TensorSource> open_checkpoint(const fs::path& path) {

@@ -3,8 +3,10 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cstring>
-#include <regex>
+#include <limits>
+#include <set>
 
 #include "ocelli/base/mapped_file.h"
 #include "ocelli/formats/memory_source.h"
@@ -15,7 +17,6 @@ namespace ocelli {
 namespace {
 
 constexpr std::string_view kMagic = "\x93NUMPY";
-constexpr size_t kStreamHeader = 128;  // room for any row count
 
 struct NpyType {
   std::string_view name;
@@ -36,8 +37,8 @@ std::string descriptor(DType dtype) {
 
 std::string header_of(const Shape& shape, DType dtype, size_t least) {
   // A tuple of one needs its comma.
-  const std::string sizes =
-      fmt::format("{}{}", fmt::join(shape.begin(), shape.end(), ", "), shape.rank() == 1 ? "," : "");
+  const std::string sizes = fmt::format("{}{}", fmt::join(shape.begin(), shape.end(), ", "),
+                                        shape.rank() == 1 ? "," : "");
   std::string text = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}",
                                  descriptor(dtype), sizes);
   const size_t total = std::max(least, (10 + text.size() + 1 + 63) / 64 * 64);
@@ -55,30 +56,107 @@ struct Header {
   Shape shape;
 };
 
-// The dict literal that NumPy writes: three known keys in any order.
-Header parse_header(const std::string& text, const std::string& file) {
-  static const std::regex kDescr("'descr'\\s*:\\s*'([<|=>])([a-z][0-9]+)'");
-  static const std::regex kOrder("'fortran_order'\\s*:\\s*(True|False)");
-  static const std::regex kShape("'shape'\\s*:\\s*\\(([0-9, L]*)\\)");
-  std::smatch descr, order, shape;
-  if (!std::regex_search(text, descr, kDescr) || !std::regex_search(text, order, kOrder) ||
-      !std::regex_search(text, shape, kShape)) {
-    fail(ErrorCode::corrupt_data, "{}: the npy header is damaged, or of a structured type", file);
+// The dict literal that NumPy writes, three known keys in any order:
+// {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }
+class HeaderParser {
+ public:
+  HeaderParser(std::string_view text, const std::string& file) : text_(text), file_(file) {}
+
+  Header parse() {
+    expect('{');
+    while (!accept('}')) {
+      const std::string_view key = quoted();
+      expect(':');
+      if (key == "descr")
+        parse_type();
+      else if (key == "fortran_order")
+        header_.fortran = parse_bool();
+      else if (key == "shape")
+        parse_shape();
+      else
+        damaged();
+      seen_.insert(std::string(key));
+      if (!accept(',') && peek() != '}') damaged();
+    }
+    if (seen_.size() != 3) damaged();
+    return header_;
   }
-  Header header;
-  header.type = std::ranges::find(kTypes, descr.str(2), &NpyType::name);
-  if (header.type == std::end(kTypes) || descr.str(1) == ">") {
-    fail(ErrorCode::unsupported, "{}: npy type '{}{}'", file, descr.str(1), descr.str(2));
+
+ private:
+  [[noreturn]] void damaged() const {
+    fail(ErrorCode::corrupt_data, "{}: the npy header is damaged", file_);
   }
-  header.fortran = order.str(1) == "True";
-  const std::string sizes = shape.str(1);
-  for (const char* p = sizes.c_str(); *p;) {
-    char* end = nullptr;
-    const long long n = std::strtoll(p, &end, 10);
-    if (end == p) ++p;
-    else p = end, header.shape.push_back(n);
+  char peek() {
+    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\n')) ++at_;
+    return at_ < text_.size() ? text_[at_] : '\0';
   }
-  return header;
+  bool accept(char c) {
+    if (peek() != c) return false;
+    ++at_;
+    return true;
+  }
+  void expect(char c) {
+    if (!accept(c)) damaged();
+  }
+  std::string_view quoted() {
+    expect('\'');
+    const size_t end = text_.find('\'', at_);
+    if (end == text_.npos) damaged();
+    const std::string_view inner = text_.substr(at_, end - at_);
+    at_ = end + 1;
+    return inner;
+  }
+  void parse_type() {
+    if (peek() == '[') fail(ErrorCode::unsupported, "{}: an npy file of a structured type", file_);
+    const std::string_view name = quoted();
+    header_.type =
+        std::ranges::find(kTypes, name.substr(std::min<size_t>(1, name.size())), &NpyType::name);
+    const bool little = name.starts_with('<') || name.starts_with('|') || name.starts_with('=');
+    if (header_.type == std::end(kTypes) || !little) {
+      fail(ErrorCode::unsupported, "{}: npy type '{}'", file_, name.substr(0, 40));
+    }
+  }
+  bool parse_bool() {
+    const bool value = peek() == 'T';
+    const std::string_view word = value ? "True" : "False";
+    if (text_.substr(at_, word.size()) != word) damaged();
+    at_ += word.size();
+    return value;
+  }
+  void parse_shape() {
+    expect('(');
+    while (!accept(')')) {
+      int64_t size = 0;
+      if (!std::isdigit(static_cast<unsigned char>(peek()))) damaged();
+      for (; at_ < text_.size() && std::isdigit(static_cast<unsigned char>(text_[at_])); ++at_) {
+        if (__builtin_mul_overflow(size, 10, &size) ||
+            __builtin_add_overflow(size, text_[at_] - '0', &size)) {
+          damaged();
+        }
+      }
+      accept('L');  // Python 2
+      if (header_.shape.rank() == Shape::kMaxRank) {
+        fail(ErrorCode::unsupported, "{}: more than {} dimensions", file_, Shape::kMaxRank);
+      }
+      header_.shape.push_back(size);
+      if (!accept(',') && peek() != ')') damaged();
+    }
+  }
+
+  std::string_view text_;
+  const std::string& file_;
+  size_t at_ = 0;
+  Header header_;
+  std::set<std::string> seen_;
+};
+
+// The number of elements, or too many for any file.
+uint64_t count_of(const Shape& shape) {
+  uint64_t count = 1;
+  for (const int64_t size : shape) {
+    if (__builtin_mul_overflow(count, static_cast<uint64_t>(size), &count)) return ~uint64_t{0};
+  }
+  return count;
 }
 
 }  // namespace
@@ -88,30 +166,33 @@ Tensor parse_npy(std::span<const std::byte> bytes, const std::string& file) {
   if (bytes.size() < 12 || std::string_view(text, kMagic.size()) != kMagic) {
     fail(ErrorCode::corrupt_data, "{}: not an npy file", file);
   }
-  const bool wide = bytes[6] >= std::byte{2};
+  const int version = std::to_integer<int>(bytes[6]);
+  if (version < 1 || version > 3) {
+    fail(ErrorCode::unsupported, "{}: npy version {}", file, version);
+  }
+  const bool wide = version >= 2;
   uint32_t length = 0;
   std::memcpy(&length, text + 8, wide ? 4 : 2);
   const size_t start = wide ? 12 : 10;
   if (length > bytes.size() - start || length > 65536) {
     fail(ErrorCode::corrupt_data, "{}: the npy header is cut off", file);
   }
-  const Header header = parse_header(std::string(text + start, length), file);
+  const Header header = HeaderParser({text + start, length}, file).parse();
   const auto data = bytes.subspan(start + length);
-  const int64_t count = header.shape.numel();
-  if (static_cast<uint64_t>(count) > data.size() / header.type->size) {
-    fail(ErrorCode::corrupt_data, "{}: {} of {} bytes, too few for {}", file, header.type->name,
-         data.size(), header.shape);
+  if (count_of(header.shape) > data.size() / header.type->size) {
+    fail(ErrorCode::corrupt_data, "{}: {} bytes of {} are too few for {}", file, data.size(),
+         header.type->name, header.shape);
   }
   Shape shape = header.shape;
   if (header.fortran) std::reverse(&shape[0], &shape[0] + shape.rank());
   const Tensor t = Tensor::empty(shape, header.type->dtype);
   if (header.type->name == "f8") {
-    for (int64_t i = 0; i < count; ++i) {
+    for (int64_t i = 0; i < t.numel(); ++i) {
       double value = 0;
       std::memcpy(&value, data.data() + i * 8, sizeof value);
       t.data<float>()[i] = static_cast<float>(value);
     }
-  } else if (count > 0) {
+  } else if (t.nbytes() > 0) {
     std::memcpy(t.raw(), data.data(), t.nbytes());
   }
   if (!header.fortran || shape.rank() < 2) return t;
@@ -135,8 +216,9 @@ void write_npy(const std::filesystem::path& path, const Tensor& tensor) {
 
 NpyWriter::NpyWriter(const std::filesystem::path& path, const Shape& row_shape, DType dtype)
     : file_(path), row_shape_(row_shape), dtype_(dtype) {
-  descriptor(dtype);
-  file_.write(std::string(kStreamHeader, ' '));
+  // Room for any number of rows.
+  header_size_ = header_of(shape_of(std::numeric_limits<int64_t>::max()), dtype, 0).size();
+  file_.write(std::string(header_size_, ' '));
 }
 
 void NpyWriter::append(const Tensor& row) {
@@ -146,10 +228,14 @@ void NpyWriter::append(const Tensor& row) {
   ++rows_;
 }
 
-void NpyWriter::commit() {
-  Shape shape = {rows_};
+Shape NpyWriter::shape_of(int64_t rows) const {
+  Shape shape = {rows};
   for (int64_t n : row_shape_) shape.push_back(n);
-  file_.write_at(0, header_of(shape, dtype_, kStreamHeader));
+  return shape;
+}
+
+void NpyWriter::commit() {
+  file_.write_at(0, header_of(shape_of(rows_), dtype_, header_size_));
   file_.commit();
 }
 

@@ -27,9 +27,12 @@ class NpyWriter {
   void commit();
 
  private:
+  Shape shape_of(int64_t rows) const;
+
   AtomicFile file_;
   Shape row_shape_;
   DType dtype_;
+  size_t header_size_ = 0;
   int64_t rows_ = 0;
 };
 

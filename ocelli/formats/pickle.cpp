@@ -11,7 +11,7 @@
 namespace ocelli::pickle {
 namespace {
 
-constexpr size_t kMaxObjects = 50'000'000;
+constexpr size_t kMaxObjects = 10'000'000;
 
 struct StorageType {
   std::string_view name;  // torch.<name> or torch.storage.<name>
@@ -40,8 +40,17 @@ constexpr std::array kKnownGlobals = {
     std::string_view("builtins.str"),
     std::string_view("builtins.bool"),
     std::string_view("__builtin__.set"),
+    std::string_view("__builtin__.frozenset"),
     std::string_view("__builtin__.dict"),
     std::string_view("__builtin__.list"),
+    std::string_view("__builtin__.tuple"),
+    std::string_view("__builtin__.int"),
+    std::string_view("__builtin__.long"),
+    std::string_view("__builtin__.float"),
+    std::string_view("__builtin__.str"),
+    std::string_view("__builtin__.unicode"),
+    std::string_view("__builtin__.bool"),
+    std::string_view("collections.Counter"),
     std::string_view("argparse.Namespace"),
     std::string_view("types.SimpleNamespace"),
     std::string_view("pathlib.PosixPath"),
@@ -49,6 +58,9 @@ constexpr std::array kKnownGlobals = {
     std::string_view("torch._utils._rebuild_tensor_v2"),
     std::string_view("torch._utils._rebuild_parameter"),
     std::string_view("torch._utils._rebuild_parameter_with_state"),
+    std::string_view("torch._tensor._rebuild_from_type_v2"),
+    std::string_view("torch.Tensor"),
+    std::string_view("torch.nn.parameter.Parameter"),
     std::string_view("torch.Size"),
     std::string_view("torch.device"),
     std::string_view("torch.serialization._get_layout"),
@@ -157,6 +169,7 @@ class Reader {
   void persistent();
   Value reduce(Value callable, Value arguments);
   Value tensor_of(const Tuple& arguments);
+  Value dict_of(const Tuple& arguments);
   int64_t integer(Value value) {
     if (const auto* i = as<int64_t>(value)) return *i;
     if (const auto* b = as<bool>(value)) return *b;
@@ -238,6 +251,10 @@ void Reader::persistent() {
   const auto* entry = std::ranges::find(kStorages, name, &StorageType::name);
   const int64_t count = integer(tuple->items[4]);
   if (count < 0) corrupt("a storage of negative size");
+  if (tuple->items.size() > 5 && !as<None>(tuple->items[5])) {
+    fail(ErrorCode::unsupported, "{}: holds storages that are views of others (PyTorch before 0.4)",
+         file_);
+  }
   push(make(Storage{*key, entry->dtype, count, name}));
 }
 
@@ -266,6 +283,21 @@ Value Reader::tensor_of(const Tuple& arguments) {
   return make(std::move(record));
 }
 
+// Python 2 wrote an OrderedDict with a list of pairs as its argument.
+Value Reader::dict_of(const Tuple& arguments) {
+  Dict dict;
+  const auto* pairs = arguments.items.empty() ? nullptr : as<List>(arguments.items[0]);
+  for (const Value pair : pairs ? pairs->items : std::vector<Value>()) {
+    const auto *list = as<List>(pair);
+    const auto *tuple = as<Tuple>(pair);
+    if (!list && !tuple) corrupt("a dict of something that is no pair");
+    const std::vector<Value>& items = list ? list->items : tuple->items;
+    if (items.size() != 2) corrupt("a dict of something that is no pair");
+    dict.items.emplace_back(items[0], items[1]);
+  }
+  return make(std::move(dict));
+}
+
 Value Reader::reduce(Value callable, Value arguments) {
   const auto* function = as<Global>(callable);
   const auto* tuple = as<Tuple>(arguments);
@@ -274,9 +306,17 @@ Value Reader::reduce(Value callable, Value arguments) {
   const auto first = [&] { return tuple->items.empty() ? make(None{}) : tuple->items[0]; };
   if (name.starts_with("torch._utils._rebuild_tensor")) return tensor_of(*tuple);
   if (name.starts_with("torch._utils._rebuild_parameter")) return first();
-  if (name.ends_with("OrderedDict") || name.ends_with(".dict") || name.ends_with("defaultdict")) {
-    return make(Dict{});
+  if (name == "torch._tensor._rebuild_from_type_v2") {  // (function, type, arguments, attributes)
+    if (tuple->items.size() != 4) corrupt("a tensor with too few parts");
+    const auto* inner = as<Global>(tuple->items[0]);
+    if (!inner || inner->name == name) corrupt("a tensor in a tensor");
+    return reduce(tuple->items[0], tuple->items[2]);
   }
+  if (name.ends_with("OrderedDict") || name.ends_with(".dict") ||
+      name.ends_with("Counter")) {
+    return dict_of(*tuple);
+  }
+  if (name.ends_with("defaultdict")) return make(Dict{});
   if (name.starts_with("torch.jit._pickle.")) return first();
   if (name.ends_with(".set") || name.ends_with(".list") || name.ends_with("frozenset") ||
       name == "torch.Size" || name.ends_with(".tuple")) {
@@ -342,8 +382,13 @@ bool Reader::step_numbers(uint8_t opcode) {
     case 'T':                                                          // BINSTRING
     case 'X': push(make(text(number<uint32_t>()))); return true;       // BINUNICODE
     case 0x8d: push(make(text(number<uint64_t>()))); return true;      // BINUNICODE8
-    case 'V':                                                          // UNICODE
-    case 'S': push(make(line())); return true;                         // STRING
+    case 'V': push(make(line())); return true;                         // UNICODE
+    case 'S': {                                                        // STRING, quoted
+      const std::string s = line();
+      if (s.size() < 2 || s.front() != s.back()) corrupt("a string without quotes");
+      push(make(s.substr(1, s.size() - 2)));
+      return true;
+    }
     case 'C': push(make(Bytes{text(number<uint8_t>())})); return true;
     case 'B': push(make(Bytes{text(number<uint32_t>())})); return true;
     case 0x8e:
@@ -382,6 +427,11 @@ void Reader::step_objects(uint8_t opcode) {
       const auto *n = as<std::string>(name), *m = as<std::string>(module);
       if (!n || !m) corrupt("a global without a name");
       return global(*m, *n);
+    }
+    case 'i': {                                                        // INST
+      const std::string module = line(), name = line();
+      global(module, name);
+      corrupt("an instance of the old kind");
     }
     case 'R': { const Value arguments = pop(), callable = pop(); return push(reduce(callable, arguments)); }
     case 0x81:                                                         // NEWOBJ

@@ -18,20 +18,24 @@ constexpr size_t kHeaderLimit = 100'000'000;  // as the reference implementation
 struct FileType {
   const char* name;
   size_t size;
-  DType dtype;     // the one it is handed out as
+  DType dtype;  // the one it is handed out as
   bool supported;
 };
 
 constexpr FileType kTypes[] = {
-    {"F32", 4, DType::f32, true},  {"F16", 2, DType::f16, true},   {"BF16", 2, DType::bf16, true},
-    {"I8", 1, DType::i8, true},    {"U8", 1, DType::u8, true},     {"I32", 4, DType::i32, true},
-    {"I64", 8, DType::i64, true},  {"BOOL", 1, DType::u8, true},   {"F64", 8, DType::f32, true},
-    {"I16", 2, DType::i32, false}, {"U16", 2, DType::i32, false},  {"U32", 4, DType::i64, false},
-    {"U64", 8, DType::i64, false}, {"F8_E4M3", 1, DType::u8, false}, {"F8_E5M2", 1, DType::u8, false},
+    {"F32", 4, DType::f32, true},     {"F16", 2, DType::f16, true},
+    {"BF16", 2, DType::bf16, true},   {"I8", 1, DType::i8, true},
+    {"U8", 1, DType::u8, true},       {"I32", 4, DType::i32, true},
+    {"I64", 8, DType::i64, true},     {"BOOL", 1, DType::u8, true},
+    {"F64", 8, DType::f32, true},     {"I16", 2, DType::i32, true},
+    {"U16", 2, DType::i32, true},     {"U32", 4, DType::i64, true},
+    {"U64", 8, DType::i64, false},    {"F8_E4M3", 1, DType::u8, false},
+    {"F8_E5M2", 1, DType::u8, false},
 };
 
 const FileType* find_type(std::string_view name) {
-  const auto* entry = std::ranges::find_if(kTypes, [&](const FileType& t) { return name == t.name; });
+  const auto* entry =
+      std::ranges::find_if(kTypes, [&](const FileType& t) { return name == t.name; });
   return entry == std::end(kTypes) ? nullptr : entry;
 }
 
@@ -60,6 +64,18 @@ json parse_header(std::string_view text, const std::string& path) {
     fail(ErrorCode::corrupt_data, "{}: the safetensors header is not a JSON object", path);
   }
   return header;
+}
+
+template <typename From, typename To>
+Tensor converted(const std::byte* from, const Shape& shape) {
+  const Tensor t = Tensor::empty(shape, dtype_of<To>());
+  To* to = t.data<To>();
+  for (int64_t i = 0; i < t.numel(); ++i) {
+    From value;
+    std::memcpy(&value, from + i * static_cast<int64_t>(sizeof value), sizeof value);
+    to[i] = static_cast<To>(value);
+  }
+  return t;
 }
 
 }  // namespace
@@ -94,49 +110,60 @@ void Safetensors::parse(std::span<const std::byte> bytes) {
   data_ = bytes.data() + sizeof length + length;
   for (const auto& [name, value] : header.items()) {
     if (name == "__metadata__") {
-      for (const auto& [key, text] : value.items()) {
-        if (text.is_string()) metadata_[key] = text.get<std::string>();
-      }
-      continue;
+      parse_metadata(value);
+    } else {
+      Entry entry = parse_entry(name, value);
+      infos_.push_back({name, find_type(entry.dtype)->dtype, entry.shape, path_});
+      entries_.emplace(name, std::move(entry));
     }
-    const auto wrong = [&, &tensor = name](std::string_view what) {
-      fail(ErrorCode::corrupt_data, "{}: tensor {}: {}", path_, tensor, what);
-    };
-    if (!value.is_object() || !value.contains("dtype") || !value.contains("shape") ||
-        !value.contains("data_offsets")) {
-      wrong("dtype, shape or data_offsets is missing");
-    }
-    Entry entry;
-    if (!value["dtype"].is_string()) wrong("dtype is not a string");
-    entry.dtype = value["dtype"].get<std::string>();
-    const FileType* type = find_type(entry.dtype);
-    if (!type) wrong(fmt::format("unknown dtype '{}'", entry.dtype));
-    const json &shape = value["shape"], &offsets = value["data_offsets"];
-    if (!shape.is_array() || shape.size() > Shape::kMaxRank) wrong("shape is not a list of at most 8");
-    uint64_t count = 1;
-    for (const json& dim : shape) {
-      if (!dim.is_number_unsigned() || dim.get<uint64_t>() > (uint64_t{1} << 48) ||
-          __builtin_mul_overflow(count, dim.get<uint64_t>(), &count)) {
-        wrong(fmt::format("shape {} is not possible", shape.dump()));
-      }
-      entry.shape.push_back(dim.get<int64_t>());
-    }
-    if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
-        !offsets[1].is_number_unsigned()) {
-      wrong("data_offsets is not a pair of positions");
-    }
-    entry.begin = offsets[0].get<size_t>();
-    entry.end = offsets[1].get<size_t>();
-    uint64_t size = 0;
-    if (entry.end < entry.begin || __builtin_mul_overflow(count, type->size, &size) ||
-        size != entry.end - entry.begin) {
-      wrong(fmt::format("{} of shape {} does not fill the bytes {} to {}", entry.dtype, entry.shape,
-                        entry.begin, entry.end));
-    }
-    infos_.push_back({name, type->dtype, entry.shape, path_});
-    entries_.emplace(name, std::move(entry));
   }
   check_layout(bytes.size() - sizeof length - length);
+}
+
+void Safetensors::parse_metadata(const json& value) {
+  bool texts = value.is_object();
+  for (const json& text : value) texts = texts && text.is_string();
+  if (!texts) fail(ErrorCode::corrupt_data, "{}: __metadata__ is not an object of strings", path_);
+  metadata_ = value.get<std::map<std::string, std::string>>();
+}
+
+Safetensors::Entry Safetensors::parse_entry(const std::string& name, const json& value) const {
+  const auto wrong = [&](std::string_view what) {
+    fail(ErrorCode::corrupt_data, "{}: tensor {}: {}", path_, name, what);
+  };
+  if (!value.is_object() || !value.contains("dtype") || !value.contains("shape") ||
+      !value.contains("data_offsets")) {
+    wrong("dtype, shape or data_offsets is missing");
+  }
+  Entry entry;
+  if (!value["dtype"].is_string()) wrong("dtype is not a string");
+  entry.dtype = value["dtype"].get<std::string>();
+  const FileType* type = find_type(entry.dtype);
+  if (!type) wrong(fmt::format("unknown dtype '{}'", entry.dtype));
+  const json &shape = value["shape"], &offsets = value["data_offsets"];
+  if (!shape.is_array() || shape.size() > Shape::kMaxRank)
+    wrong("shape is not a list of at most 8");
+  uint64_t count = 1;
+  for (const json& dim : shape) {
+    if (!dim.is_number_unsigned() || dim.get<uint64_t>() > (uint64_t{1} << 48) ||
+        __builtin_mul_overflow(count, dim.get<uint64_t>(), &count)) {
+      wrong(fmt::format("shape {} is not possible", shape.dump()));
+    }
+    entry.shape.push_back(dim.get<int64_t>());
+  }
+  if (!offsets.is_array() || offsets.size() != 2 || !offsets[0].is_number_unsigned() ||
+      !offsets[1].is_number_unsigned()) {
+    wrong("data_offsets is not a pair of positions");
+  }
+  entry.begin = offsets[0].get<size_t>();
+  entry.end = offsets[1].get<size_t>();
+  uint64_t size = 0;
+  if (entry.end < entry.begin || __builtin_mul_overflow(count, type->size, &size) ||
+      size != entry.end - entry.begin) {
+    wrong(fmt::format("{} of shape {} does not fill the bytes {} to {}", entry.dtype, entry.shape,
+                      entry.begin, entry.end));
+  }
+  return entry;
 }
 
 // Offsets must tile the data: no overlap, no hole, nothing behind the end.
@@ -174,15 +201,10 @@ Tensor Safetensors::load(std::string_view name) const {
     fail(ErrorCode::unsupported, "{}: tensor {} has the type {}", path_, name, entry.dtype);
   }
   const std::byte* from = data_ + entry.begin;
-  if (entry.dtype == "F64") {
-    const Tensor t = Tensor::empty(entry.shape);
-    for (int64_t i = 0; i < t.numel(); ++i) {
-      double value = 0;
-      std::memcpy(&value, from + i * 8, sizeof value);
-      t.data<float>()[i] = static_cast<float>(value);
-    }
-    return t;
-  }
+  if (entry.dtype == "F64") return converted<double, float>(from, entry.shape);
+  if (entry.dtype == "I16") return converted<int16_t, int32_t>(from, entry.shape);
+  if (entry.dtype == "U16") return converted<uint16_t, int32_t>(from, entry.shape);
+  if (entry.dtype == "U32") return converted<uint32_t, int64_t>(from, entry.shape);
   if (reinterpret_cast<uintptr_t>(from) % type->size == 0) {
     return Tensor::wrap(from, entry.shape, type->dtype, owner_);
   }
@@ -202,6 +224,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
   for (const NamedTensor& entry : tensors) {
     check(sorted.emplace(entry.name, &entry.tensor).second, "{}: tensor {} is given twice",
           path.string(), entry.name);
+    check(entry.name != "__metadata__", "{}: no tensor may be called __metadata__", path.string());
   }
   json header = json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
@@ -212,7 +235,12 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
                     {"data_offsets", {position, position + tensor->nbytes()}}};
     position += tensor->nbytes();
   }
-  std::string text = header.dump();
+  std::string text;
+  try {
+    text = header.dump();
+  } catch (const json::exception&) {
+    fail(ErrorCode::unsupported, "{}: a tensor's name is not UTF-8", path.string());
+  }
   text.append((8 - text.size() % 8) % 8, ' ');
   const uint64_t length = text.size();
   AtomicFile file(path);

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <map>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <span>
 #include <string>
 
@@ -22,7 +23,8 @@ class Safetensors final : public TensorSource {
   Safetensors(std::span<const std::byte> bytes, std::shared_ptr<const void> owner, std::string name);
 
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
-  // BOOL comes as u8, F64 as f32; other types that Ocelli lacks throw unsupported.
+  // BOOL comes as u8, F64 as f32, I16 and U16 as i32, U32 as i64; U64 and the 8-bit floats throw
+  // unsupported.
   Tensor load(std::string_view name) const override;
   void release(std::string_view name) const override;
   std::string path() const override { return path_; }
@@ -35,6 +37,8 @@ class Safetensors final : public TensorSource {
     size_t begin = 0, end = 0;  // in the data
   };
   void parse(std::span<const std::byte> bytes);
+  void parse_metadata(const nlohmann::json& value);
+  Entry parse_entry(const std::string& name, const nlohmann::json& value) const;
   void check_layout(size_t size) const;
   const Entry& find(std::string_view name) const;
 

@@ -32,6 +32,8 @@ struct Bytes {
   bool mapped = false;
 };
 
+constexpr int64_t kMaxExpansion = 4096;
+
 using Storages = std::function<Bytes(const pickle::Storage&)>;
 
 struct Named {
@@ -39,9 +41,15 @@ struct Named {
   const pickle::TensorRecord* record;
 };
 
+// Objects may hold each other many times over, even in circles: the walk has an end all the same.
+constexpr int kMaxDepth = 64, kMaxVisits = 5'000'000;
+constexpr size_t kMaxName = 4096;
+
 // Collects tensors below `value`; names join by dots.
-void flatten(Value value, const std::string& prefix, int depth, std::vector<Named>& out) {
-  if (depth > 64 || !value || out.size() > 1'000'000) return;
+void flatten(Value value, const std::string& prefix, int depth, int& visits,
+             std::vector<Named>& out) {
+  if (prefix.size() > kMaxName) visits = kMaxVisits;
+  if (depth > kMaxDepth || !value || ++visits > kMaxVisits) return;
   const auto below = [&](const std::string& key) { return prefix.empty() ? key : prefix + "." + key; };
   if (const auto* record = as<pickle::TensorRecord>(value)) {
     out.push_back({prefix, record});
@@ -49,31 +57,31 @@ void flatten(Value value, const std::string& prefix, int depth, std::vector<Name
     for (const auto& [key, item] : dict->items) {
       const auto* name = as<std::string>(key);
       const auto* index = as<int64_t>(key);
-      if (name) flatten(item, below(*name), depth + 1, out);
-      else if (index) flatten(item, below(std::to_string(*index)), depth + 1, out);
+      if (name) flatten(item, below(*name), depth + 1, visits, out);
+      else if (index) flatten(item, below(std::to_string(*index)), depth + 1, visits, out);
     }
   } else if (const auto* list = as<pickle::List>(value)) {
     for (size_t i = 0; i < list->items.size(); ++i) {
-      flatten(list->items[i], below(std::to_string(i)), depth + 1, out);
+      flatten(list->items[i], below(std::to_string(i)), depth + 1, visits, out);
     }
   } else if (const auto* instance = as<pickle::Instance>(value)) {
-    flatten(instance->state, prefix, depth + 1, out);
+    flatten(instance->state, prefix, depth + 1, visits, out);
   }
 }
 
-std::vector<Named> state_dict(Value root) {
+std::vector<Named> state_dict(Value root, int& visits) {
   if (const auto* dict = as<pickle::Dict>(root)) {
     for (std::string_view key : {"state_dict", "model_state_dict", "model", "module", "model_ema", "teacher"}) {
       for (const auto& [name, item] : dict->items) {
         const auto* text = as<std::string>(name);
         std::vector<Named> found;
-        if (text && *text == key && !as<pickle::TensorRecord>(item)) flatten(item, "", 0, found);
+        if (text && *text == key && !as<pickle::TensorRecord>(item)) flatten(item, "", 0, visits, found);
         if (!found.empty()) return found;
       }
     }
   }
   std::vector<Named> found;
-  flatten(root, "", 0, found);
+  flatten(root, "", 0, visits, found);
   return found;
 }
 
@@ -81,7 +89,12 @@ class TorchFile final : public TensorSource {
  public:
   TorchFile(pickle::Document document, Storages storages, std::string path)
       : document_(std::move(document)), storages_(std::move(storages)), path_(std::move(path)) {
-    for (const Named& named : state_dict(document_.root)) {
+    int visits = 0;
+    const std::vector<Named> all = state_dict(document_.root, visits);
+    if (visits > kMaxVisits) {
+      fail(ErrorCode::corrupt_data, "{}: holds too many objects, or names that are too long", path_);
+    }
+    for (const Named& named : all) {
       if (!records_.emplace(named.name, named.record).second) {
         fail(ErrorCode::corrupt_data, "{}: the tensor {} occurs twice", path_, named.name);
       }
@@ -122,9 +135,12 @@ class TorchFile final : public TensorSource {
     const pickle::TensorRecord& record = find(name);
     const Bytes bytes = bytes_of(name, record);
     if (!bytes.mapped) return;
-    const size_t size = dtype_size(record.storage.dtype);
-    release_mapped_pages(bytes.data.data() + static_cast<size_t>(record.offset) * size,
-                         static_cast<size_t>(record.shape.numel()) * size);
+    // Never beyond the storage: an expanded tensor has more elements than that.
+    const size_t size = file_size_of(record.storage.type, record.storage.dtype);
+    const size_t begin = std::min(static_cast<size_t>(record.offset) * size, bytes.data.size());
+    release_mapped_pages(bytes.data.data() + begin,
+                         std::min(static_cast<size_t>(record.shape.numel()) * size,
+                                  bytes.data.size() - begin));
   }
 
  private:
@@ -146,7 +162,8 @@ class TorchFile final : public TensorSource {
              !__builtin_add_overflow(last, reach, &last);
     }
     // Expanded tensors repeat elements; a claim far beyond the storage is a lie.
-    fits = fits && (r.shape.numel() == 0 || last < r.storage.count) && total / 65536 <= r.storage.count;
+    fits = fits && (r.shape.numel() == 0 ||
+                    (last < r.storage.count && total / kMaxExpansion <= r.storage.count));
     if (!fits) {
       fail(ErrorCode::corrupt_data, "{}: tensor {} of shape {} reaches outside its storage of {}",
            path_, name, r.shape, r.storage.count);
@@ -194,7 +211,8 @@ std::shared_ptr<TensorSource> open_zip(std::span<const std::byte> bytes,
   const auto zip = std::make_shared<const Zip>(bytes, name);
   std::string root;
   for (const std::string& entry : zip->names()) {
-    if (entry.ends_with("/data.pkl")) root = entry.substr(0, entry.size() - 8);
+    const bool outer = root.empty() || entry.size() - 8 < root.size();
+    if (outer && entry.ends_with("/data.pkl")) root = entry.substr(0, entry.size() - 8);
   }
   if (root.empty()) {
     fail(ErrorCode::corrupt_data, "{}: a zip archive without data.pkl is no PyTorch checkpoint", name);
@@ -220,22 +238,31 @@ std::shared_ptr<TensorSource> open_zip(std::span<const std::byte> bytes,
 // Five pickles (magic, protocol, system, the object, the storage keys), then each storage as its
 // count of elements (8 bytes) and its bytes.
 std::shared_ptr<TensorSource> open_legacy(std::span<const std::byte> bytes,
-                                          std::shared_ptr<const void> owner, const std::string& name,
+                                          std::shared_ptr<const void> owner, const std::string& file,
                                           bool mapped) {
   size_t at = 0;
   const auto next = [&] {
     size_t used = 0;
-    pickle::Document document = pickle::load(bytes.subspan(at), name, &used);
+    pickle::Document document = pickle::load(bytes.subspan(at), file, &used);
     at += used;
     return document;
   };
   next();
   next();
-  next();
+  const pickle::Document system = next();
+  if (const auto* facts = as<pickle::Dict>(system.root)) {
+    for (const auto& [key, value] : facts->items) {
+      const auto* name = as<std::string>(key);
+      const auto* little = as<bool>(value);
+      if (name && *name == "little_endian" && little && !*little) {
+        fail(ErrorCode::unsupported, "{}: written on a big-endian machine", file);
+      }
+    }
+  }
   pickle::Document object = next();
   const pickle::Document keys = next();
   const auto* list = as<pickle::List>(keys.root);
-  if (!list) fail(ErrorCode::corrupt_data, "{}: the list of storages is missing", name);
+  if (!list) fail(ErrorCode::corrupt_data, "{}: the list of storages is missing", file);
   std::map<std::string, size_t> sizes;  // bytes an element, by storage key
   for (const pickle::Object& o : object.objects) {
     const auto* storage = std::get_if<pickle::Storage>(&o.value);
@@ -246,26 +273,26 @@ std::shared_ptr<TensorSource> open_legacy(std::span<const std::byte> bytes,
     const auto* text = as<std::string>(key);
     uint64_t count = 0, size = 0;
     if (!text || !sizes.contains(*text) || bytes.size() - at < sizeof count) {
-      fail(ErrorCode::corrupt_data, "{}: the storages are cut off", name);
+      fail(ErrorCode::corrupt_data, "{}: the storages are cut off", file);
     }
     std::memcpy(&count, bytes.data() + at, sizeof count);
     at += sizeof count;
     if (__builtin_mul_overflow(count, sizes[*text], &size) || size > bytes.size() - at) {
-      fail(ErrorCode::corrupt_data, "{}: storage {} of {} elements is cut off", name, *text, count);
+      fail(ErrorCode::corrupt_data, "{}: storage {} of {} elements is cut off", file, *text, count);
     }
     data[*text] = bytes.subspan(at, size);
     at += size;
   }
   return std::make_shared<TorchFile>(
       std::move(object),
-      [data, owner, name, mapped](const pickle::Storage& storage) -> Bytes {
+      [data, owner, file, mapped](const pickle::Storage& storage) -> Bytes {
         const auto entry = data.find(storage.key);
         if (entry == data.end()) {
-          fail(ErrorCode::corrupt_data, "{}: storage {} is missing", name, storage.key);
+          fail(ErrorCode::corrupt_data, "{}: storage {} is missing", file, storage.key);
         }
         return {entry->second, owner, mapped};
       },
-      name);
+      file);
 }
 
 bool is_legacy(std::span<const std::byte> bytes) {
@@ -277,10 +304,14 @@ bool is_legacy(std::span<const std::byte> bytes) {
   return low == kLegacyMagic;
 }
 
+bool is_tar(std::span<const std::byte> bytes) {
+  return bytes.size() > 262 && std::memcmp(bytes.data() + 257, "ustar", 5) == 0;
+}
+
 }  // namespace
 
 bool is_torch_file(std::span<const std::byte> bytes) {
-  return Zip::looks_like(bytes) || is_legacy(bytes) ||
+  return Zip::looks_like(bytes) || is_legacy(bytes) || is_tar(bytes) ||
          (!bytes.empty() && bytes[0] == std::byte{0x80});
 }
 
@@ -291,6 +322,10 @@ std::shared_ptr<TensorSource> open_bytes(std::span<const std::byte> bytes,
                                          bool mapped) {
   if (Zip::looks_like(bytes)) return open_zip(bytes, std::move(owner), name, mapped);
   if (is_legacy(bytes)) return open_legacy(bytes, std::move(owner), name, mapped);
+  if (is_tar(bytes)) {
+    fail(ErrorCode::unsupported, "{}: a tar archive, as PyTorch wrote before 0.1.10: save it anew",
+         name);
+  }
   // A plain pickle: read it for its error, which names the forbidden global if there is one.
   pickle::load(bytes, name);
   fail(ErrorCode::unsupported, "{}: a pickle, but not one that torch.save wrote", name);

@@ -59,6 +59,7 @@ void Zip::read_directory(uint64_t at, uint64_t count) {
   if (count > bytes_.size() / 46) {
     fail(ErrorCode::corrupt_data, "{}: the zip archive claims {} entries", file_, count);
   }
+  uint64_t packed = 0;
   for (uint64_t i = 0; i < count; ++i) {
     if (number<uint32_t>(at) != kCentral) {
       fail(ErrorCode::corrupt_data, "{}: the zip archive's directory is damaged", file_);
@@ -92,7 +93,11 @@ void Zip::read_directory(uint64_t at, uint64_t count) {
       extra += 4 + uint64_t{size};
     }
     if (flags & 1) fail(ErrorCode::unsupported, "{}: entry {} is encrypted", file_, name);
-    entries_.emplace(name, entry);
+    // Entries that overlap would multiply what the archive can inflate to.
+    packed += std::min<uint64_t>(entry.packed, bytes_.size() + 1);
+    if (packed > bytes_.size() || !entries_.emplace(name, entry).second) {
+      fail(ErrorCode::corrupt_data, "{}: entry {} overlaps another or is there twice", file_, name);
+    }
     at = extra_end + comment_size;
   }
 }
@@ -140,7 +145,9 @@ std::vector<std::byte> Zip::read(const std::string& name) const {
   if (entry.size > kMaxEntry || entry.size / 1032 > entry.packed + 1) {
     fail(ErrorCode::corrupt_data, "{}: entry {} claims {} bytes", file_, name, entry.size);
   }
-  std::vector<std::byte> out(entry.size);
+  std::vector<std::byte> out;
+  out.reserve(entry.size + 1);  // zlib wants a pointer even for nothing
+  out.resize(entry.size);
   if (entry.method == 0) {
     if (entry.packed != entry.size) fail(ErrorCode::corrupt_data, "{}: entry {} is damaged", file_, name);
     std::ranges::copy(packed, out.begin());
@@ -186,8 +193,10 @@ void append(std::string& out, T... values) {
 }  // namespace
 
 std::string write_stored_zip(const std::vector<ZipFile>& files) {
+  check(files.size() < 0xffff, "zip: {} entries are more than an archive can hold", files.size());
   std::string out, directory;
   for (const ZipFile& file : files) {
+    check(file.name.size() < 0xffff, "zip: an entry's name is too long");
     check(file.bytes.size() < 0xffffffffu && out.size() < 0xffffffffu,
           "zip: {} makes the archive larger than 4 GB", file.name);
     const auto crc = static_cast<uint32_t>(
