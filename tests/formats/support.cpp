@@ -1,6 +1,6 @@
 #include "tests/formats/support.h"
 
-#include <cstring>
+#include <algorithm>
 
 #include "ocelli/base/file.h"
 #include "ocelli/formats/npy.h"
@@ -17,7 +17,7 @@ fs::path golden(const std::string& name) {
 
 std::shared_ptr<TensorSource> open_bytes(const std::string& bytes) {
   const auto copy = std::make_shared<std::vector<std::byte>>(bytes.size());
-  std::memcpy(copy->data(), bytes.data(), bytes.size());
+  std::ranges::copy(std::as_bytes(std::span(bytes)), copy->begin());
   const std::span<const std::byte> view = *copy;
   if (bytes.starts_with("\x93NUMPY")) {
     return std::make_shared<MemorySource>(
