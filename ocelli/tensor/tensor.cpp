@@ -71,9 +71,10 @@ int Tensor::wrap_dim(int dim) const {
 int64_t Tensor::size(int dim) const { return shape_[wrap_dim(dim)]; }
 
 bool Tensor::is_contiguous() const {
+  if (numel() == 0) return true;
   int64_t expected = 1;
   for (int i = rank() - 1; i >= 0; --i) {
-    if (shape_[i] != 1 && strides_[i] != expected) return numel() == 0;
+    if (shape_[i] != 1 && strides_[i] != expected) return false;
     expected *= shape_[i];
   }
   return true;

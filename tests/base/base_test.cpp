@@ -43,6 +43,7 @@ TEST(Shape, CountsAndPrints) {
   EXPECT_EQ((Shape{2, 3}).str(), "[2, 3]");
   EXPECT_EQ((Shape{2, 3})[-1], 3);
   EXPECT_EQ(contiguous_strides({2, 3, 4}), (Shape{12, 4, 1}));
+  EXPECT_EQ(contiguous_strides({0, int64_t{1} << 40, int64_t{1} << 40}), (Shape{0, int64_t{1} << 40, 1}));
 }
 
 TEST(Shape, RefusesOverflowAndNegative) {
