@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <sys/file.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -291,6 +293,31 @@ TEST_F(HubTest, UnreachableHubIsSaidAtOnce) {
       << message;
   settings.endpoint = "ftp://127.0.0.1";
   download_error(ErrorCode::invalid_argument);
+}
+
+TEST_F(HubTest, AHubThatNeverAnswersIsGivenUp) {
+  const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof address;
+  ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::listen(listener, 1), 0);
+  ::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &size);
+  settings.endpoint = fmt::format("http://127.0.0.1:{}", ntohs(address.sin_port));
+  settings.timeout_seconds = 1;
+  settings.retries = 0;
+  EXPECT_TRUE(contains(download_error(ErrorCode::io), "cannot be reached"));
+  ::close(listener);
+}
+
+TEST_F(HubTest, TheServerMayAskForPatience) {
+  hub.refusals = 1;
+  hub.refusal = 429;
+  hub.retry_after = "1";
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_EQ(download(id, settings).fetched, 3);
+  EXPECT_GE(std::chrono::steady_clock::now() - start, std::chrono::milliseconds(900));
 }
 
 TEST_F(HubTest, GarbageForAnAnswer) {

@@ -86,6 +86,7 @@ bool HubServer::admit(const httplib::Request& request, httplib::Response& respon
   if (refusals > 0) {
     --refusals;
     response.status = refusal;
+    if (!retry_after.empty()) response.set_header("Retry-After", retry_after);
     return false;
   }
   if (!token.empty() && authorization != "Bearer " + token) {
@@ -129,7 +130,7 @@ void HubServer::serve(const httplib::Request& request, httplib::Response& respon
   }
   response.set_header("X-Repo-Commit", commit);
   response.set_header("X-Linked-Size", std::to_string(entry->second.bytes.size()));
-  response.set_header("X-Linked-Etag", "\"" + etag(entry->second) + "\"");
+  response.set_header("X-Linked-Etag", fmt::format("\"{}\"", etag(entry->second)));
   if (!redirect.empty()) {
     response.set_redirect(redirect + request.path);
     return;

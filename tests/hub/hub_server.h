@@ -48,6 +48,7 @@ class HubServer {
   std::string corrupted;          // file of which one byte is flipped on its way
   std::atomic<int> refusals = 0;  // this many requests are answered with `refusal`
   int refusal = 503;
+  std::string retry_after;
   std::atomic<int> cuts = 0;          // this many file transfers break off
   std::atomic<int> cut_after = 1000;  // bytes
 
