@@ -42,27 +42,38 @@ struct Named {
 };
 
 // Objects may hold each other many times over, even in circles: the walk has an end all the same.
-constexpr int kMaxDepth = 64, kMaxVisits = 5'000'000;
+constexpr int kMaxDepth = 64, kMaxVisits = 1'000'000;
 constexpr size_t kMaxName = 4096;
+
+bool may_hold_tensors(Value value) {
+  return as<pickle::TensorRecord>(value) || as<pickle::Dict>(value) || as<pickle::List>(value) ||
+         as<pickle::Instance>(value);
+}
 
 // Collects tensors below `value`; names join by dots.
 void flatten(Value value, const std::string& prefix, int depth, int& visits,
              std::vector<Named>& out) {
   if (prefix.size() > kMaxName) visits = kMaxVisits;
   if (depth > kMaxDepth || !value || ++visits > kMaxVisits) return;
-  const auto below = [&](const std::string& key) { return prefix.empty() ? key : prefix + "." + key; };
+  const auto below = [&](const std::string& key) {
+    return prefix.empty() ? key : prefix + "." + key;
+  };
   if (const auto* record = as<pickle::TensorRecord>(value)) {
     out.push_back({prefix, record});
   } else if (const auto* dict = as<pickle::Dict>(value)) {
     for (const auto& [key, item] : dict->items) {
+      if (!may_hold_tensors(item)) continue;
       const auto* name = as<std::string>(key);
       const auto* index = as<int64_t>(key);
-      if (name) flatten(item, below(*name), depth + 1, visits, out);
-      else if (index) flatten(item, below(std::to_string(*index)), depth + 1, visits, out);
+      if (name)
+        flatten(item, below(*name), depth + 1, visits, out);
+      else if (index)
+        flatten(item, below(std::to_string(*index)), depth + 1, visits, out);
     }
   } else if (const auto* list = as<pickle::List>(value)) {
     for (size_t i = 0; i < list->items.size(); ++i) {
-      flatten(list->items[i], below(std::to_string(i)), depth + 1, visits, out);
+      if (may_hold_tensors(list->items[i]))
+        flatten(list->items[i], below(std::to_string(i)), depth + 1, visits, out);
     }
   } else if (const auto* instance = as<pickle::Instance>(value)) {
     flatten(instance->state, prefix, depth + 1, visits, out);
@@ -71,11 +82,13 @@ void flatten(Value value, const std::string& prefix, int depth, int& visits,
 
 std::vector<Named> state_dict(Value root, int& visits) {
   if (const auto* dict = as<pickle::Dict>(root)) {
-    for (std::string_view key : {"state_dict", "model_state_dict", "model", "module", "model_ema", "teacher"}) {
+    for (std::string_view key :
+         {"state_dict", "model_state_dict", "model", "module", "model_ema", "teacher"}) {
       for (const auto& [name, item] : dict->items) {
         const auto* text = as<std::string>(name);
         std::vector<Named> found;
-        if (text && *text == key && !as<pickle::TensorRecord>(item)) flatten(item, "", 0, visits, found);
+        if (text && *text == key && !as<pickle::TensorRecord>(item))
+          flatten(item, "", 0, visits, found);
         if (!found.empty()) return found;
       }
     }
@@ -92,7 +105,8 @@ class TorchFile final : public TensorSource {
     int visits = 0;
     const std::vector<Named> all = state_dict(document_.root, visits);
     if (visits > kMaxVisits) {
-      fail(ErrorCode::corrupt_data, "{}: holds too many objects, or names that are too long", path_);
+      fail(ErrorCode::corrupt_data, "{}: holds too many objects, or names that are too long",
+           path_);
     }
     for (const Named& named : all) {
       if (!records_.emplace(named.name, named.record).second) {
@@ -124,10 +138,14 @@ class TorchFile final : public TensorSource {
       return Tensor::wrap(base, record.shape, record.storage.dtype, bytes.owner);
     }
     switch (size) {
-      case 1: return gather<uint8_t>(record, base, record.storage.dtype);
-      case 2: return gather<uint16_t>(record, base, record.storage.dtype);
-      case 4: return gather<uint32_t>(record, base, record.storage.dtype);
-      default: return gather<uint64_t>(record, base, record.storage.dtype);
+      case 1:
+        return gather<uint8_t>(record, base, record.storage.dtype);
+      case 2:
+        return gather<uint16_t>(record, base, record.storage.dtype);
+      case 4:
+        return gather<uint32_t>(record, base, record.storage.dtype);
+      default:
+        return gather<uint64_t>(record, base, record.storage.dtype);
     }
   }
 
@@ -138,15 +156,16 @@ class TorchFile final : public TensorSource {
     // Never beyond the storage: an expanded tensor has more elements than that.
     const size_t size = file_size_of(record.storage.type, record.storage.dtype);
     const size_t begin = std::min(static_cast<size_t>(record.offset) * size, bytes.data.size());
-    release_mapped_pages(bytes.data.data() + begin,
-                         std::min(static_cast<size_t>(record.shape.numel()) * size,
-                                  bytes.data.size() - begin));
+    release_mapped_pages(
+        bytes.data.data() + begin,
+        std::min(static_cast<size_t>(record.shape.numel()) * size, bytes.data.size() - begin));
   }
 
  private:
   const pickle::TensorRecord& find(std::string_view name) const {
     const auto entry = records_.find(name);
-    if (entry == records_.end()) fail(ErrorCode::not_found, "{}: tensor {} is missing", path_, name);
+    if (entry == records_.end())
+      fail(ErrorCode::not_found, "{}: tensor {} is missing", path_, name);
     return *entry->second;
   }
 
@@ -157,7 +176,8 @@ class TorchFile final : public TensorSource {
     for (int d = 0; fits && d < r.shape.rank(); ++d) {
       const int64_t stride = r.strides[static_cast<size_t>(d)];
       int64_t reach = 0;
-      fits = stride >= 0 && !__builtin_mul_overflow(total, std::max<int64_t>(r.shape[d], 1), &total) &&
+      fits = stride >= 0 &&
+             !__builtin_mul_overflow(total, std::max<int64_t>(r.shape[d], 1), &total) &&
              !__builtin_mul_overflow(std::max<int64_t>(r.shape[d] - 1, 0), stride, &reach) &&
              !__builtin_add_overflow(last, reach, &last);
     }
@@ -191,9 +211,12 @@ class TorchFile final : public TensorSource {
       }
       T value;
       std::memcpy(&value, base + at * static_cast<int64_t>(sizeof(T)), sizeof value);
-      if constexpr (std::is_same_v<T, double>) out.data<float>()[i] = static_cast<float>(value);
-      else if constexpr (std::is_same_v<T, int16_t>) out.data<int32_t>()[i] = value;
-      else static_cast<T*>(out.raw())[i] = value;
+      if constexpr (std::is_same_v<T, double>)
+        out.data<float>()[i] = static_cast<float>(value);
+      else if constexpr (std::is_same_v<T, int16_t>)
+        out.data<int32_t>()[i] = value;
+      else
+        static_cast<T*>(out.raw())[i] = value;
     }
     return out;
   }
@@ -215,7 +238,8 @@ std::shared_ptr<TensorSource> open_zip(std::span<const std::byte> bytes,
     if (outer && entry.ends_with("/data.pkl")) root = entry.substr(0, entry.size() - 8);
   }
   if (root.empty()) {
-    fail(ErrorCode::corrupt_data, "{}: a zip archive without data.pkl is no PyTorch checkpoint", name);
+    fail(ErrorCode::corrupt_data, "{}: a zip archive without data.pkl is no PyTorch checkpoint",
+         name);
   }
   if (zip->has(root + "byteorder")) {
     const auto order = zip->read(root + "byteorder");
@@ -238,8 +262,8 @@ std::shared_ptr<TensorSource> open_zip(std::span<const std::byte> bytes,
 // Five pickles (magic, protocol, system, the object, the storage keys), then each storage as its
 // count of elements (8 bytes) and its bytes.
 std::shared_ptr<TensorSource> open_legacy(std::span<const std::byte> bytes,
-                                          std::shared_ptr<const void> owner, const std::string& file,
-                                          bool mapped) {
+                                          std::shared_ptr<const void> owner,
+                                          const std::string& file, bool mapped) {
   size_t at = 0;
   const auto next = [&] {
     size_t used = 0;

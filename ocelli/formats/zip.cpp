@@ -42,7 +42,8 @@ Zip::Zip(std::span<const std::byte> bytes, std::string file)
     end = bytes.size() - back;
     found = number<uint32_t>(end) == kEnd;
   }
-  if (!found) fail(ErrorCode::corrupt_data, "{}: the zip archive has no directory (cut off?)", file_);
+  if (!found)
+    fail(ErrorCode::corrupt_data, "{}: the zip archive has no directory (cut off?)", file_);
   uint64_t count = number<uint16_t>(end + 10), begin = number<uint32_t>(end + 16);
   if (end >= 20 && number<uint32_t>(end - 20) == kLocator64) {
     const auto record = number<uint64_t>(end - 20 + 8);
@@ -116,14 +117,16 @@ const Zip::Entry& Zip::find(const std::string& name) const {
   return entry->second;
 }
 
-bool Zip::is_stored(const std::string& name) const { return find(name).method == 0; }
+bool Zip::is_stored(const std::string& name) const {
+  return find(name).method == 0;
+}
 
 std::span<const std::byte> Zip::packed_bytes(const std::string& name, const Entry& entry) const {
   if (number<uint32_t>(entry.header) != kLocal) {
     fail(ErrorCode::corrupt_data, "{}: entry {} has no header", file_, name);
   }
-  const uint64_t begin = entry.header + 30 + number<uint16_t>(entry.header + 26) +
-                         number<uint16_t>(entry.header + 28);
+  const uint64_t begin =
+      entry.header + 30 + number<uint16_t>(entry.header + 26) + number<uint16_t>(entry.header + 28);
   if (begin > bytes_.size() || entry.packed > bytes_.size() - begin) {
     fail(ErrorCode::corrupt_data, "{}: entry {} is cut off", file_, name);
   }
@@ -149,11 +152,13 @@ std::vector<std::byte> Zip::read(const std::string& name) const {
   out.reserve(entry.size + 1);  // zlib wants a pointer even for nothing
   out.resize(entry.size);
   if (entry.method == 0) {
-    if (entry.packed != entry.size) fail(ErrorCode::corrupt_data, "{}: entry {} is damaged", file_, name);
+    if (entry.packed != entry.size)
+      fail(ErrorCode::corrupt_data, "{}: entry {} is damaged", file_, name);
     std::ranges::copy(packed, out.begin());
   } else if (entry.method == 8) {
     z_stream stream{};
-    if (inflateInit2(&stream, -MAX_WBITS) != Z_OK) fail(ErrorCode::out_of_memory, "zlib: no memory");
+    if (inflateInit2(&stream, -MAX_WBITS) != Z_OK)
+      fail(ErrorCode::out_of_memory, "zlib: no memory");
     stream.next_in = reinterpret_cast<Bytef*>(const_cast<std::byte*>(packed.data()));
     stream.next_out = reinterpret_cast<Bytef*>(out.data());
     // zlib counts in 32 bits: feed it in parts.
@@ -175,7 +180,8 @@ std::vector<std::byte> Zip::read(const std::string& name) const {
     inflateEnd(&stream);
     if (!whole) fail(ErrorCode::corrupt_data, "{}: entry {} does not inflate", file_, name);
   } else {
-    fail(ErrorCode::unsupported, "{}: entry {} uses compression method {}", file_, name, entry.method);
+    fail(ErrorCode::unsupported, "{}: entry {} uses compression method {}", file_, name,
+         entry.method);
   }
   if (crc32_z(0, reinterpret_cast<const Bytef*>(out.data()), out.size()) != entry.crc) {
     fail(ErrorCode::corrupt_data, "{}: entry {} has a wrong checksum", file_, name);
@@ -206,8 +212,8 @@ std::string write_stored_zip(const std::vector<ZipFile>& files) {
     const auto header = static_cast<uint32_t>(out.size());
     const auto pad = static_cast<uint16_t>((64 - (out.size() + 30 + name_size + 4) % 64) % 64);
     // Version 2.0, no flags, stored, 1980-01-01.
-    append(out, kLocal, uint16_t{20}, uint16_t{0}, uint16_t{0}, uint16_t{0}, uint16_t{0x21}, crc, size,
-           size, name_size, static_cast<uint16_t>(pad + 4));
+    append(out, kLocal, uint16_t{20}, uint16_t{0}, uint16_t{0}, uint16_t{0}, uint16_t{0x21}, crc,
+           size, size, name_size, static_cast<uint16_t>(pad + 4));
     out += file.name;
     append(out, uint16_t{0x4f43}, pad);
     out.append(pad, '\0');
@@ -217,7 +223,8 @@ std::string write_stored_zip(const std::vector<ZipFile>& files) {
            uint16_t{0}, uint32_t{0}, header);
     directory += file.name;
   }
-  const auto begin = static_cast<uint32_t>(out.size()), size = static_cast<uint32_t>(directory.size());
+  const auto begin = static_cast<uint32_t>(out.size()),
+             size = static_cast<uint32_t>(directory.size());
   const auto count = static_cast<uint16_t>(files.size());
   out += directory;
   append(out, kEnd, uint16_t{0}, uint16_t{0}, count, count, size, begin, uint16_t{0});
