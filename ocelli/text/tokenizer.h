@@ -80,22 +80,4 @@ class Tokenizer {
 // also be one of these files. Throws not_found with the list of what was looked for.
 std::shared_ptr<const Tokenizer> open_tokenizer(const std::filesystem::path& folder);
 
-// From the text of a tokenizer.json and, when not empty, of its tokenizer_config.json. `name`
-// stands for the file in messages.
-std::shared_ptr<const Tokenizer> parse_tokenizer_json(std::string_view json,
-                                                      std::string_view config,
-                                                      const std::string& name);
-
-// CLIP's byte-level BPE with Hugging Face's rules: NFC, runs of white space to one space, lower
-// case, no repair of the text; padded with <|endoftext|>.
-std::shared_ptr<const Tokenizer> parse_clip_bpe(std::string_view vocab_json,
-                                                std::string_view merges,
-                                                const std::string& name);
-
-// CLIP's BPE with the rules of OpenAI and open_clip: ftfy.fix_text (without its repair of
-// mojibake), html.unescape twice, white space as Python's str.split sees it, lower case; padded
-// with 0. `merges` is the unpacked bpe_simple_vocab_16e6.txt.
-std::shared_ptr<const Tokenizer> parse_open_clip_bpe(std::string_view merges,
-                                                     const std::string& name);
-
 }  // namespace ocelli

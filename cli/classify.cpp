@@ -1,0 +1,84 @@
+#include <fmt/format.h>
+
+#include <iostream>
+
+#include "cli/common.h"
+#include "ocelli/engine/classify.h"
+#include "ocelli/engine/inputs.h"
+#include "ocelli/engine/prompts.h"
+#include "ocelli/engine/report.h"
+
+namespace ocelli::cli {
+namespace {
+
+struct Classify {
+  std::vector<std::string> images;
+  std::string labels, templates = "none", html;
+  int64_t top = 5;
+};
+
+void print_table(const std::vector<ReportItem>& items) {
+  for (const ReportItem& item : items) {
+    if (!item.error.empty()) continue;
+    fmt::print("{}\n", item.path);
+    for (const Prediction& p : item.predictions) fmt::print("  {:6.2f} %  {}\n", 100 * p.probability, p.label);
+  }
+}
+
+nlohmann::ordered_json to_json(const std::vector<ReportItem>& items) {
+  auto array = nlohmann::ordered_json::array();
+  for (const ReportItem& item : items) {
+    nlohmann::ordered_json entry = {{"path", item.path}};
+    if (!item.error.empty()) {
+      entry["error"] = item.error;
+    } else {
+      entry["predictions"] = nlohmann::ordered_json::array();
+      for (const Prediction& p : item.predictions) {
+        entry["predictions"].push_back({{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
+      }
+    }
+    array.push_back(std::move(entry));
+  }
+  return array;
+}
+
+void run(const Classify& options, Common& common) {
+  const std::vector<std::string> paths = list_images(options.images, std::cin);
+  const auto opened = common.open();
+  const Classifier classifier =
+      options.labels.empty() ? Classifier(opened)
+                             : Classifier(opened, read_label_list(options.labels), read_templates(options.templates),
+                                          common.progress("embedding labels"));
+  std::vector<ReportItem> items(paths.size());
+  for (size_t i = 0; i < paths.size(); ++i) items[i].path = paths[i];
+  const auto errors = run_images(
+      opened->model->image_processor(), paths, classifier,
+      [&](int64_t i, const Tensor& row) { items[i].predictions = top_k(row, classifier.labels(), options.top); },
+      common.run_options("classifying"));
+  for (const ItemError& error : errors) items[error.index].error = error.error.what();
+  if (common.json) {
+    print_json(to_json(items));
+  } else {
+    print_table(items);
+  }
+  if (!options.html.empty()) write_html_report(options.html, opened->name, items);
+  common.report(errors);
+}
+
+}  // namespace
+
+void add_classify(CLI::App& app, Common& common) {
+  auto* command = app.add_subcommand("classify", "Name what is in images");
+  auto options = std::make_shared<Classify>();
+  common.add_images(*command, options->images);
+  common.add_model(*command);
+  common.add_output(*command);
+  command->add_option("-k,--top", options->top, "Classes an image")->check(CLI::PositiveNumber);
+  command->add_option("--labels", options->labels, "Zero-shot: a file, one label a line, or \"a dog,a cat\"");
+  command->add_option("--templates", options->templates, "Prompts: openai80, none, or a file with {} for the label");
+  command->add_option("--html", options->html, "Also write a page with thumbnails");
+  command->footer("Examples:\n  ocelli classify photo.jpg\n  ocelli classify photos/ -m clip-folder --labels \"a dog,a cat\"");
+  command->callback([options, &common] { run(*options, common); });
+}
+
+}  // namespace ocelli::cli

@@ -1,0 +1,72 @@
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <iostream>
+
+#include "cli/common.h"
+#include "ocelli/base/file.h"
+#include "ocelli/engine/embed.h"
+#include "ocelli/engine/inputs.h"
+#include "ocelli/formats/npy.h"
+
+namespace ocelli::cli {
+namespace {
+
+struct Embed {
+  std::vector<std::string> images;
+  std::string text, output;
+  bool raw = false;
+};
+
+// out.npy holds the rows, out.jsonl beside it one line a row; both appear when both are complete.
+void run(const Embed& options, Common& common) {
+  const bool texts = !options.text.empty();
+  check(texts || !options.images.empty(), "embed: give images, or --text FILE");
+  check(!texts || options.images.empty(), "embed: give either images or --text, not both");
+  const auto items = texts ? read_lines(options.text, false) : list_images(options.images, std::cin);
+  const auto opened = common.open();
+  NpyWriter rows(options.output, {opened->model->embedding_size()}, DType::f32);
+  AtomicFile names(std::filesystem::path(options.output).replace_extension(".jsonl"));
+  const auto deliver = [&](int64_t i, const Tensor& row) {
+    const nlohmann::ordered_json line = {{"row", rows.rows()}, {texts ? "text" : "path", items[i]}};
+    rows.append(row);
+    names.write(line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n");
+  };
+  std::vector<ItemError> errors;
+  if (texts) {
+    TextRun run;
+    run.count = static_cast<int64_t>(items.size());
+    run.text = [&](int64_t i) { return items[i]; };
+    run.normalize = !options.raw;
+    run.progress = common.progress("embedding");
+    embed_texts(*opened, run, deliver);
+  } else {
+    const auto forward = [&](const Tensor& pixels) { return embed_pixels(*opened, pixels, !options.raw); };
+    errors = run_images(opened->model->image_processor(), items, forward, deliver, common.run_options("embedding"));
+  }
+  rows.commit();
+  names.commit();
+  if (common.json) {
+    print_json({{"output", options.output}, {"rows", rows.rows()}, {"width", opened->model->embedding_size()}});
+  } else if (!common.quiet) {
+    fmt::print("{}: {} rows of {}\n", options.output, rows.rows(), opened->model->embedding_size());
+  }
+  common.report(errors);
+}
+
+}  // namespace
+
+void add_embed(CLI::App& app, Common& common) {
+  auto* command = app.add_subcommand("embed", "Write embeddings of images or texts as .npy");
+  auto options = std::make_shared<Embed>();
+  common.add_images(*command, options->images);
+  common.add_model(*command);
+  common.add_output(*command);
+  command->add_option("-o,--output", options->output, "The .npy file; names go to .jsonl beside it")->required();
+  command->add_option("--text", options->text, "Embed the lines of this file instead of images");
+  command->add_flag("--raw", options->raw, "Do not scale the embeddings to length 1");
+  command->footer("Example:\n  ocelli embed photos/ -m clip-folder -o out.npy");
+  command->callback([options, &common] { run(*options, common); });
+}
+
+}  // namespace ocelli::cli

@@ -1,0 +1,35 @@
+// Embeddings of images and texts.
+#pragma once
+
+#include "ocelli/engine/open.h"
+#include "ocelli/engine/pipeline.h"
+#include "ocelli/ops/linear.h"
+
+namespace ocelli {
+
+struct TextRun {
+  int64_t count = 0;
+  std::function<std::string(int64_t)> text;  // called from many threads
+  int64_t batch = 64;
+  bool normalize = true;
+  Progress progress = {};
+};
+
+// Rows [D] come in order. Texts longer than the context are cut as the reference does, and their
+// number is logged once.
+void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& deliver);
+
+// [N, D], of length 1.
+Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& texts, const Progress& progress = {});
+
+// [B, H, W, 3] -> [B, D], scaled to length 1 unless told otherwise.
+Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normalized = true);
+
+struct ImageEmbeddings {
+  Tensor rows;                  // [N, D], of length 1
+  std::vector<int64_t> images;  // the image of each row
+  std::vector<ItemError> errors;
+};
+ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::string> paths, const RunOptions& options);
+
+}  // namespace ocelli

@@ -1,0 +1,56 @@
+#include "ocelli/engine/open.h"
+
+#include <algorithm>
+#include <array>
+
+#include "ocelli/base/log.h"
+#include "ocelli/hub/resolve.h"
+
+namespace ocelli {
+namespace {
+
+// The first few names of a list that may be long.
+std::string first_names(const std::vector<std::string>& names) {
+  std::string text;
+  for (size_t i = 0; i < std::min<size_t>(names.size(), 3); ++i) text += (i ? ", " : "") + names[i];
+  return names.size() > 3 ? text + ", ..." : text;
+}
+
+}  // namespace
+
+std::string check_precision(const std::string& name) {
+  static constexpr std::array kPlanned = {"bf16", "f16", "int8", "int4"};
+  if (name == "auto" || name == "f32") return "f32";
+  if (std::ranges::find(kPlanned, name) != kPlanned.end()) {
+    fail(ErrorCode::unsupported, "--precision {}: not built yet; this version computes in f32 (auto, f32)", name);
+  }
+  fail(ErrorCode::invalid_argument, "--precision {}: no such precision; there are auto, f32, bf16, f16, int8, int4",
+       name);
+}
+
+const Tokenizer& OpenModel::tokenizer() const {
+  std::call_once(once_, [this] { tokenizer_ = open_tokenizer(folder.path); });
+  return *tokenizer_;
+}
+
+std::shared_ptr<const OpenModel> open_model(const std::string& argument, const OpenOptions& options) {
+  check_precision(options.precision);
+  auto opened = std::make_shared<OpenModel>();
+  opened->name = argument;
+  opened->folder = ModelFolder::open(hub::resolve(argument, hub::Settings::from_environment(), options.progress));
+  opened->family = &find_family(opened->folder);
+  const Weights weights(opened->folder.checkpoint, {.rename = opened->family->rename(opened->folder),
+                                                    .tolerate_missing = options.tolerate_missing});
+  opened->model = opened->family->load(opened->folder, weights);
+  opened->weights = weights.report();
+  opened->parameters = weights.parameter_count();
+  if (const auto& unused = opened->weights.unused; !unused.empty()) {
+    const std::string message = fmt::format("{}: {} tensors are not used by {}: {}", weights.path(), unused.size(),
+                                            opened->family->name, first_names(unused));
+    if (options.strict) fail(ErrorCode::corrupt_data, "{}", message);
+    log(LogLevel::warning, message);
+  }
+  return opened;
+}
+
+}  // namespace ocelli

@@ -1,0 +1,46 @@
+// Opens a model by the name a user gives it: a folder, a checkpoint file, `default`, or a hub id.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "ocelli/base/progress.h"
+#include "ocelli/models/registry.h"
+#include "ocelli/text/tokenizer.h"
+
+namespace ocelli {
+
+struct OpenOptions {
+  std::string precision = "auto";  // see check_precision
+  bool strict = false;             // tensors that the model does not use are an error
+  bool tolerate_missing = false;   // missing tensors are zero and reported, for `ocelli info`
+  Progress progress = {};          // of a download
+};
+
+// A model with what belongs to it. Const to use, from many threads at once.
+class OpenModel {
+ public:
+  std::string name;  // as it was asked for
+  const Family* family = nullptr;
+  ModelFolder folder;
+  std::unique_ptr<const Model> model;
+  WeightsReport weights;
+  int64_t parameters = 0;
+
+  // Read when first asked for.
+  const Tokenizer& tokenizer() const;
+
+ private:
+  mutable std::once_flag once_;
+  mutable std::shared_ptr<const Tokenizer> tokenizer_;
+};
+
+// Accepts "auto" and "f32"; "bf16", "f16", "int8", "int4" throw unsupported, others
+// invalid_argument. Returns the precision that is used.
+std::string check_precision(const std::string& name);
+
+// `argument` is what hub::resolve takes.
+std::shared_ptr<const OpenModel> open_model(const std::string& argument, const OpenOptions& options = {});
+
+}  // namespace ocelli

@@ -1,0 +1,59 @@
+#include "ocelli/text/tokenizer.h"
+
+#include <algorithm>
+
+namespace ocelli {
+
+std::vector<int32_t> Tokenizer::with_special(std::vector<int32_t> ids) const {
+  ids.insert(ids.begin(), prefix_.begin(), prefix_.end());
+  ids.insert(ids.end(), suffix_.begin(), suffix_.end());
+  return ids;
+}
+
+std::vector<int32_t> Tokenizer::encode(std::string_view text) const {
+  std::vector<int32_t> ids;
+  append_ids(text, ids);
+  return with_special(std::move(ids));
+}
+
+std::vector<int32_t> Tokenizer::encode_truncated(std::string_view text, int64_t length, bool& cut) const {
+  std::vector<int32_t> ids;
+  append_ids(text, ids);
+  const auto room = std::max<int64_t>(0, length - static_cast<int64_t>(prefix_.size() + suffix_.size()));
+  cut = static_cast<int64_t>(ids.size()) > room;
+  if (cut && info_.truncation_side == PadSide::left) ids.erase(ids.begin(), ids.end() - room);
+  if (cut) ids.resize(room);
+  return with_special(std::move(ids));
+}
+
+TokenBatch Tokenizer::encode_batch(std::span<const std::string> texts, const BatchOptions& options) const {
+  const int64_t context = options.context_length > 0 ? options.context_length : info_.context_length;
+  check(context > 0 || options.pad_to_longest, "tokenizer: no context length is known; give one");
+  TokenBatch batch;
+  std::vector<std::vector<int32_t>> rows;
+  int64_t width = 0;
+  for (const std::string& text : texts) {
+    bool cut = false;
+    rows.push_back(context > 0 ? encode_truncated(text, context, cut) : encode(text));
+    batch.truncated += cut;
+    width = std::max<int64_t>(width, static_cast<int64_t>(rows.back().size()));
+  }
+  if (!options.pad_to_longest) width = context;
+  const auto count = static_cast<int64_t>(rows.size());
+  batch.ids = Tensor::empty({count, width}, DType::i32);
+  batch.mask = Tensor::zeros({count, width}, DType::i32);
+  std::ranges::fill(batch.ids.values<int32_t>(), options.pad_id.value_or(info_.pad_id));
+  const bool left = options.pad_side.value_or(info_.pad_side) == PadSide::left;
+  for (int64_t b = 0; b < count; ++b) {
+    const int64_t at = b * width + (left ? width - static_cast<int64_t>(rows[b].size()) : 0);
+    std::ranges::copy(rows[b], batch.ids.data<int32_t>() + at);
+    std::fill_n(batch.mask.data<int32_t>() + at, rows[b].size(), 1);
+  }
+  return batch;
+}
+
+std::shared_ptr<const Tokenizer> open_tokenizer(const std::filesystem::path& folder) {
+  fail(ErrorCode::unsupported, "{}: this version reads no tokenizers yet; only image towers can be used", folder.string());
+}
+
+}  // namespace ocelli
