@@ -58,7 +58,7 @@ body{margin:0;padding:2rem;background:var(--paper);color:var(--ink);font:15px/1.
 header{max-width:72rem;margin:0 auto 1.5rem}h1{font-size:1.4rem;margin:0}header p{margin:.2rem 0;color:var(--soft)}
 main{max-width:72rem;margin:auto;display:grid;grid-template-columns:repeat(auto-fill,minmax(20rem,1fr));gap:1.2rem}
 article{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden}
-img{width:100%;height:14rem;object-fit:cover;display:block}div.body{padding:.9rem 1rem 1rem}
+img{width:100%;height:14rem;object-fit:cover;object-position:50% 20%;display:block}div.body{padding:.9rem 1rem 1rem}
 h2{font-size:.95rem;margin:0 0 .5rem;overflow-wrap:anywhere}
 dl{margin:0;display:grid;grid-template-columns:1fr 4.2rem;gap:.15rem .6rem;align-items:center}
 dt{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}dd{margin:0;text-align:right;color:var(--soft);font-variant-numeric:tabular-nums}

@@ -1,8 +1,14 @@
 #include "ocelli/text/tokenizer.h"
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "ocelli/base/file.h"
+#include "ocelli/text/clip_bpe.h"
 
 namespace ocelli {
+namespace fs = std::filesystem;
 
 std::vector<int32_t> Tokenizer::with_special(std::vector<int32_t> ids) const {
   ids.insert(ids.begin(), prefix_.begin(), prefix_.end());
@@ -52,8 +58,84 @@ TokenBatch Tokenizer::encode_batch(std::span<const std::string> texts, const Bat
   return batch;
 }
 
-std::shared_ptr<const Tokenizer> open_tokenizer(const std::filesystem::path& folder) {
-  fail(ErrorCode::unsupported, "{}: this version reads no tokenizers yet; only image towers can be used", folder.string());
+namespace {
+
+using Json = nlohmann::json;
+
+Json read_json(const fs::path& path) {
+  Json json = Json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
+  if (!json.is_object()) fail(ErrorCode::corrupt_data, "{}: not a JSON object", path.string());
+  return json;
+}
+
+std::pair<std::string, std::string> parse_merge(const std::string& line, const std::string& name) {
+  const size_t space = line.find(' ');
+  if (space == std::string::npos || space == 0 || space + 1 == line.size()) {
+    fail(ErrorCode::corrupt_data, "{}: the merge '{}' is not a pair", name, line.substr(0, 80));
+  }
+  return {line.substr(0, space), line.substr(space + 1)};
+}
+
+// tokenizer.json of huggingface/tokenizers.
+ClipBpeFiles read_tokenizer_json(const fs::path& path) {
+  const Json json = read_json(path);
+  ClipBpeFiles files;
+  files.name = path.string();
+  const Json model = json.value("model", Json::object());
+  if (model.value("type", "BPE") != "BPE" || model.value("end_of_word_suffix", Json()) != "</w>") {
+    fail(ErrorCode::unsupported, "{}: a tokenizer of type {} that is not CLIP's BPE; this version reads CLIP's only",
+         files.name, model.value("type", "BPE"));
+  }
+  files.vocab = model.at("vocab").get<decltype(files.vocab)>();
+  for (const Json& merge : model.at("merges")) {
+    files.merges.push_back(merge.is_array() ? merge.get<std::pair<std::string, std::string>>()
+                                            : parse_merge(merge.get<std::string>(), files.name));
+  }
+  return files;
+}
+
+ClipBpeFiles read_vocab_and_merges(const fs::path& folder) {
+  ClipBpeFiles files;
+  files.name = (folder / "vocab.json").string();
+  files.vocab = read_json(folder / "vocab.json").get<decltype(files.vocab)>();
+  std::istringstream merges(read_file(folder / "merges.txt"));
+  for (std::string line; std::getline(merges, line);) {
+    if (line.empty() || line.starts_with("#version")) continue;
+    files.merges.push_back(parse_merge(line, (folder / "merges.txt").string()));
+  }
+  return files;
+}
+
+// What tokenizer_config.json says of padding and length, when it is there.
+void read_tokenizer_config(const fs::path& folder, ClipBpeFiles& files) {
+  const fs::path path = folder / "tokenizer_config.json";
+  if (!fs::exists(path)) return;
+  const Json config = read_json(path);
+  const Json pad = config.value("pad_token", Json());
+  if (pad.is_string()) files.pad_token = pad.get<std::string>();
+  if (pad.is_object()) files.pad_token = pad.value("content", files.pad_token);
+  // transformers writes 1e30 for "none".
+  const Json length = config.value("model_max_length", Json());
+  if (length.is_number() && length.get<double>() < 1e6) files.context_length = length.get<int64_t>();
+}
+
+}  // namespace
+
+std::shared_ptr<const Tokenizer> open_tokenizer(const fs::path& folder) {
+  try {
+    ClipBpeFiles files;
+    if (fs::exists(folder / "tokenizer.json")) {
+      files = read_tokenizer_json(folder / "tokenizer.json");
+    } else if (fs::exists(folder / "vocab.json") && fs::exists(folder / "merges.txt")) {
+      files = read_vocab_and_merges(folder);
+    } else {
+      fail(ErrorCode::not_found, "{}: no tokenizer; looked for tokenizer.json, vocab.json with merges.txt", folder.string());
+    }
+    read_tokenizer_config(folder, files);
+    return make_clip_bpe(std::move(files));
+  } catch (const Json::exception& error) {
+    fail(ErrorCode::corrupt_data, "{}: the tokenizer files: {}", folder.string(), error.what());
+  }
 }
 
 }  // namespace ocelli

@@ -1,7 +1,5 @@
 // Text to token ids as the reference tokenizers give them, and back.
-// What is matched: huggingface/tokenizers with transformers 5 for its layouts (tokenizer.json,
-// vocab.json + merges.txt, vocab.txt, spiece.model), open_clip's SimpleTokenizer for
-// bpe_simple_vocab_16e6.txt.gz.
+// What is matched: huggingface/tokenizers as transformers 5 uses it.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +18,7 @@ namespace ocelli {
 enum class PadSide { right, left };
 
 struct TokenizerInfo {
-  std::string kind;            // "BPE", "WordPiece", "Unigram", "open_clip BPE", "SentencePiece"
+  std::string kind;            // "BPE"
   int64_t vocab_size = 0;      // the largest id + 1
   int64_t context_length = 0;  // 0: the files name none
   PadSide pad_side = PadSide::right;
@@ -74,10 +72,9 @@ class Tokenizer {
   std::vector<int32_t> encode_truncated(std::string_view text, int64_t length, bool& cut) const;
 };
 
-// The tokenizer of a model folder: tokenizer.json, else spiece.model or tokenizer.model, else
-// vocab.json + merges.txt, else vocab.txt, else bpe_simple_vocab_16e6.txt.gz. tokenizer_config.json
-// and special_tokens_map.json, when there, give the context length, padding and case. `folder` may
-// also be one of these files. Throws not_found with the list of what was looked for.
+// The tokenizer of a model folder: tokenizer.json, else vocab.json + merges.txt; of CLIP's kind.
+// tokenizer_config.json, when there, gives padding and context length. Throws not_found with the
+// list of what was looked for, corrupt_data, or unsupported for other kinds.
 std::shared_ptr<const Tokenizer> open_tokenizer(const std::filesystem::path& folder);
 
 }  // namespace ocelli
