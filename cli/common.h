@@ -32,8 +32,13 @@ struct Common {
 // Bytes of names that are not UTF-8 are replaced.
 void print_json(const nlohmann::ordered_json& json);
 
+void add_bench(CLI::App& app, Common& common);
 void add_classify(CLI::App& app, Common& common);
+void add_convert(CLI::App& app, Common& common);
 void add_embed(CLI::App& app, Common& common);
+void add_eval(CLI::App& app, Common& common);
+void add_info(CLI::App& app, Common& common);
+void add_match(CLI::App& app, Common& common);
 void add_pull(CLI::App& app, Common& common);
 
 }  // namespace ocelli::cli

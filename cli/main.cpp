@@ -26,6 +26,11 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   cli::add_classify(app, common);
   cli::add_embed(app, common);
+  cli::add_match(app, common);
+  cli::add_eval(app, common);
+  cli::add_info(app, common);
+  cli::add_convert(app, common);
+  cli::add_bench(app, common);
   cli::add_pull(app, common);
   set_log_callback([&](LogLevel level, const std::string& message) {
     if (!common.quiet) fmt::print(stderr, "ocelli: {}{}\n", level == LogLevel::warning ? "warning: " : "", message);
