@@ -63,7 +63,7 @@ LabelledImages read_class_folders(const std::string& root, const std::vector<std
     int64_t label = -1;
     if (const auto found = classes.find(folded(name)); found != classes.end()) {
       label = found->second;
-    } else if (digits && std::stoll(name) < static_cast<int64_t>(labels.size())) {
+    } else if (digits && (labels.empty() || std::stoll(name) < static_cast<int64_t>(labels.size()))) {
       label = std::stoll(name);
     } else if (folders.size() == labels.size()) {
       label = static_cast<int64_t>(i);

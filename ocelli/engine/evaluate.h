@@ -13,7 +13,8 @@ struct LabelledImages {
 };
 
 // One sub-folder a class. A folder's class is, in this order: the label of that name (ignoring case,
-// '_' as space, any of a label's comma-separated synonyms); the index, when the name is a number;
+// '_' as space, any of a label's comma-separated synonyms); the index, when the name is a number
+// (any number for models without label names);
 // its place among the sorted folders, when there are as many folders as classes (torchvision's
 // ImageFolder). Throws invalid_argument naming the folder that fits none.
 LabelledImages read_class_folders(const std::string& root, const std::vector<std::string>& labels);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -65,6 +66,13 @@ Sharded::Sharded(const fs::path& index) : path_(index.string()) {
   }
 }
 
+bool looks_like_safetensors(std::span<const std::byte> bytes) {
+  uint64_t header = 0;
+  if (bytes.size() <= sizeof header) return false;
+  std::memcpy(&header, bytes.data(), sizeof header);
+  return bytes[8] == std::byte{'{'} && header <= bytes.size() - sizeof header;
+}
+
 std::shared_ptr<TensorSource> open_file(const fs::path& path) {
   if (path.extension() == ".json") return std::make_shared<Sharded>(path);
   const MappedFile file(path);
@@ -77,15 +85,17 @@ std::shared_ptr<TensorSource> open_file(const fs::path& path) {
     }
     return open_npz(path);
   }
+  // Before PyTorch's: the low byte of a header's length may be a pickle's first byte, 0x80.
+  if (looks_like_safetensors(bytes)) return std::make_shared<Safetensors>(path);
   if (is_torch_file(bytes)) return open_torch_file(path);
-  if (bytes.size() > 8 && bytes[8] == std::byte{'{'}) return std::make_shared<Safetensors>(path);
   const std::string_view start(reinterpret_cast<const char*>(bytes.data()),
                                std::min<size_t>(bytes.size(), 32));
   if (start.starts_with("version https://git-lfs")) {
     fail(ErrorCode::corrupt_data, "{}: a git-lfs pointer, not the weights: run 'git lfs pull'",
          path.string());
   }
-  if (path.extension() == ".safetensors") return std::make_shared<Safetensors>(path);
+  const bool brace = bytes.size() > 8 && bytes[8] == std::byte{'{'};
+  if (brace || path.extension() == ".safetensors") return std::make_shared<Safetensors>(path);
   fail(ErrorCode::corrupt_data, "{}: neither safetensors nor a PyTorch file nor npz",
        path.string());
 }

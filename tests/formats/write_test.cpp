@@ -161,5 +161,14 @@ TEST_F(Writing, AFolderThatIsNotThere) {
                [&] { write_npy(folder_ / "no" / "x.npy", ramp({1}, DType::f32)); });
 }
 
+TEST(OpenCheckpoint, KnowsSafetensorsWhateverTheLengthOfTheHeader) {
+  const std::filesystem::path file = std::filesystem::path(testing::TempDir()) / "ocelli_header.safetensors";
+  for (int padding = 0; padding < 256; padding += 8) {
+    write_safetensors(file, std::vector<NamedTensor>{{"x", Tensor::full({1}, 2)}}, {{"pad", std::string(padding, '-')}});
+    ASSERT_EQ(open_checkpoint(file)->load("x").data<float>()[0], 2) << padding;
+  }
+  std::filesystem::remove(file);
+}
+
 }  // namespace
 }  // namespace ocelli
