@@ -32,12 +32,15 @@ struct Source {
 // EXIF orientation (1 to 8) of JPEG's APP1 payload or PNG's eXIf chunk; 1 when there is none.
 int exif_orientation(std::span<const std::byte> exif);
 
+// Pillow's CMYK to RGB; 0 is no ink.
+void inks_to_rgb(const int inks[4], uint8_t* rgb);
+
 Tensor decode_jpeg(const Source& source, int* orientation);
 Tensor decode_png(const Source& source, int* orientation);
 Tensor decode_webp(const Source& source, int* orientation);
 Tensor decode_gif(const Source& source);
 Tensor decode_bmp(const Source& source);
-Tensor decode_tiff(const Source& source);  // turns the image itself
+Tensor decode_tiff(const Source& source, int* orientation);
 Tensor decode_pnm(const Source& source);
 
 }  // namespace ocelli::codec

@@ -1,5 +1,6 @@
 #include "ocelli/image/decode.h"
 
+#include <algorithm>
 #include <cctype>
 #include <cstring>
 
@@ -26,17 +27,32 @@ Tensor turned(Tensor pixels, int orientation) {
   for (int64_t y = 0; y < out.size(0); ++y) {
     for (int64_t x = 0; x < out.size(1); ++x, into += 3) {
       int64_t row = swaps ? x : y, column = swaps ? y : x;
-      if (orientation == 3 || orientation == 4 || orientation == 7 || orientation == 6) row = height - 1 - row;
-      if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8) column = width - 1 - column;
+      if (orientation == 3 || orientation == 4 || orientation == 7 || orientation == 6)
+        row = height - 1 - row;
+      if (orientation == 2 || orientation == 3 || orientation == 7 || orientation == 8)
+        column = width - 1 - column;
       std::memcpy(into, from + (row * width + column) * 3, 3);
     }
   }
   return out;
 }
 
+// Pillow's rounding of a * b / 255.
+int multiply_255(int a, int b) {
+  const int t = a * b + 128;
+  return ((t >> 8) + t) >> 8;
+}
+
 }  // namespace
 
 namespace codec {
+
+void inks_to_rgb(const int inks[4], uint8_t* rgb) {
+  const int light = 255 - inks[3];
+  for (int c = 0; c < 3; ++c) {
+    rgb[c] = static_cast<uint8_t>(std::clamp(light - multiply_255(inks[c], light), 0, 255));
+  }
+}
 
 // TIFF header, then entries of 12 bytes in the first directory; tag 0x0112.
 int exif_orientation(std::span<const std::byte> exif) {
@@ -71,7 +87,8 @@ std::string image_format(std::span<const std::byte> bytes) {
   if (begins(bytes, "\x89PNG\r\n\x1a\n")) return "png";
   if (begins(bytes, "RIFF") && begins(bytes, "WEBP", 8)) return "webp";
   if (begins(bytes, "GIF87a") || begins(bytes, "GIF89a")) return "gif";
-  if (begins(bytes, std::string_view("II*\0", 4)) || begins(bytes, std::string_view("MM\0*", 4))) return "tiff";
+  if (begins(bytes, std::string_view("II*\0", 4)) || begins(bytes, std::string_view("MM\0*", 4)))
+    return "tiff";
   if (begins(bytes, "BM") && bytes.size() >= 26) return "bmp";
   if (bytes.size() > 2 && bytes[0] == std::byte{'P'} && bytes[1] >= std::byte{'1'} &&
       bytes[1] <= std::byte{'6'} && std::isspace(std::to_integer<int>(bytes[2]))) {
@@ -87,25 +104,38 @@ Image decode_image(std::span<const std::byte> bytes, const std::string& name,
   Image image;
   image.format = image_format(bytes);
   int orientation = 1;
-  if (image.format == "jpeg") image.pixels = codec::decode_jpeg(source, &orientation);
-  else if (image.format == "png") image.pixels = codec::decode_png(source, &orientation);
-  else if (image.format == "webp") image.pixels = codec::decode_webp(source, &orientation);
-  else if (image.format == "gif") image.pixels = codec::decode_gif(source);
-  else if (image.format == "bmp") image.pixels = codec::decode_bmp(source);
-  else if (image.format == "tiff") image.pixels = codec::decode_tiff(source);
-  else if (image.format == "pnm") image.pixels = codec::decode_pnm(source);
+  if (image.format == "jpeg")
+    image.pixels = codec::decode_jpeg(source, &orientation);
+  else if (image.format == "png")
+    image.pixels = codec::decode_png(source, &orientation);
+  else if (image.format == "webp")
+    image.pixels = codec::decode_webp(source, &orientation);
+  else if (image.format == "gif")
+    image.pixels = codec::decode_gif(source);
+  else if (image.format == "bmp")
+    image.pixels = codec::decode_bmp(source);
+  else if (image.format == "tiff")
+    image.pixels = codec::decode_tiff(source, &orientation);
+  else if (image.format == "pnm")
+    image.pixels = codec::decode_pnm(source);
   else {
     std::string start;
     for (size_t i = 0; i < std::min<size_t>(bytes.size(), 12); ++i) {
       const auto c = std::to_integer<unsigned char>(bytes[i]);
-      if (std::isprint(c)) start += static_cast<char>(c);
-      else start += fmt::format("\\x{:02x}", c);
+      if (std::isprint(c))
+        start += static_cast<char>(c);
+      else
+        start += fmt::format("\\x{:02x}", c);
     }
-    fail(ErrorCode::corrupt_data,
-         "{}: not an image that Ocelli reads (JPEG, PNG, WebP, GIF, BMP, TIFF, PNM); it starts with "
-         "\"{}\"", name, start);
+    fail(
+        ErrorCode::corrupt_data,
+        "{}: not an image that Ocelli reads (JPEG, PNG, WebP, GIF, BMP, TIFF, PNM); it starts with "
+        "\"{}\"",
+        name, start);
   }
-  if (options.apply_orientation) image.pixels = turned(image.pixels, orientation);
+  // Pillow turns a TIFF on loading it, asked or not.
+  if (options.apply_orientation || image.format == "tiff")
+    image.pixels = turned(image.pixels, orientation);
   return image;
 }
 

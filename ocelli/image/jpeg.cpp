@@ -1,15 +1,16 @@
 // JPEG by libjpeg-turbo with its defaults, which are Pillow's: the accurate integer DCT and fancy
 // upsampling.
-#include <csetjmp>
-#include <cstdio>
-#include <cstring>
 #include <algorithm>
+#include <csetjmp>
+#include <cstdio>  // jpeglib.h needs FILE
 #include <cstdlib>
-
-#include <jpeglib.h>
+#include <cstring>
 
 #include "ocelli/image/codecs.h"
 #include "ocelli/image/encode.h"
+
+// After the others.
+#include <jpeglib.h>
 
 namespace ocelli {
 namespace {
@@ -20,7 +21,6 @@ struct Errors {
   jpeg_error_mgr manager;
   std::jmp_buf jump;
   char message[JMSG_LENGTH_MAX];
-  bool truncated;
 };
 
 void on_error(j_common_ptr info) {
@@ -29,96 +29,97 @@ void on_error(j_common_ptr info) {
   std::longjmp(errors->jump, 1);
 }
 
-// A premature end comes as a warning; other warnings (extra bytes) are harmless.
-void on_message(j_common_ptr info, int level) {
-  auto* errors = reinterpret_cast<Errors*>(info->err);
-  if (level < 0) {
-    info->err->format_message(info, errors->message);
-    if (std::strstr(errors->message, "Premature end")) errors->truncated = true;
-  }
-}
-
+void no_message(j_common_ptr, int) {}
 void no_output(j_common_ptr) {}
 
 void install(Errors* errors, jpeg_common_struct* info) {
   info->err = jpeg_std_error(&errors->manager);
   errors->manager.error_exit = on_error;
-  errors->manager.emit_message = on_message;
+  errors->manager.emit_message = no_message;
   errors->manager.output_message = no_output;
-  errors->truncated = false;
+}
+
+// The whole file is in memory; at its end libjpeg is told to wait for more, and gives up there,
+// where its own source would invent grey pixels.
+boolean no_more(j_decompress_ptr) {
+  return FALSE;
+}
+void nothing(j_decompress_ptr) {}
+void skip(j_decompress_ptr info, long count) {
+  if (count <= 0) return;
+  const size_t n = std::min(static_cast<size_t>(count), info->src->bytes_in_buffer);
+  info->src->next_input_byte += n;
+  info->src->bytes_in_buffer -= n;
 }
 
 struct Decoder {
   jpeg_decompress_struct info{};
+  jpeg_source_mgr source{};
   Errors errors{};
-  Decoder() {
+  Decoder(const uint8_t* data, size_t size) {
     install(&errors, reinterpret_cast<j_common_ptr>(&info));
     jpeg_create_decompress(&info);
+    source = {data, size, nothing, no_more, skip, jpeg_resync_to_restart, nothing};
+    info.src = &source;
   }
   ~Decoder() { jpeg_destroy_decompress(&info); }
 };
 
-bool read_header(Decoder& d, const uint8_t* data, size_t size) {
-  if (setjmp(d.errors.jump)) return false;
-  jpeg_mem_src(&d.info, data, static_cast<unsigned long>(size));
+enum class Result { ok, damaged, cut_off };
+
+Result read_header(Decoder& d) {
+  if (setjmp(d.errors.jump)) return Result::damaged;
   jpeg_save_markers(&d.info, JPEG_APP0 + 1, 0xffff);
-  jpeg_read_header(&d.info, TRUE);
+  if (jpeg_read_header(&d.info, TRUE) == JPEG_SUSPENDED) return Result::cut_off;
   const bool inks = d.info.jpeg_color_space == JCS_CMYK || d.info.jpeg_color_space == JCS_YCCK;
-  d.info.out_color_space = inks                                        ? JCS_CMYK
+  d.info.out_color_space = inks                                       ? JCS_CMYK
                            : d.info.jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE
                                                                       : JCS_RGB;
-  return true;
+  return Result::ok;
 }
 
-bool read_rows(Decoder& d, uint8_t* pixels, size_t stride) {
-  if (setjmp(d.errors.jump)) return false;
-  jpeg_start_decompress(&d.info);
+// Several rows a call, as many as libjpeg makes at once.
+constexpr JDIMENSION kRows = 8;
+
+Result read_rows(Decoder& d, uint8_t* pixels, size_t stride) {
+  if (setjmp(d.errors.jump)) return Result::damaged;
+  if (!jpeg_start_decompress(&d.info)) return Result::cut_off;
   while (d.info.output_scanline < d.info.output_height) {
-    JSAMPROW rows[4];
-    for (JDIMENSION i = 0; i < 4; ++i) {
-      const JDIMENSION at = std::min(d.info.output_scanline + i, d.info.output_height - 1);
-      rows[i] = pixels + at * stride;
+    const JDIMENSION count = std::min(kRows, d.info.output_height - d.info.output_scanline);
+    JSAMPROW rows[kRows];
+    for (JDIMENSION i = 0; i < count; ++i) {
+      rows[i] = pixels + (size_t{d.info.output_scanline} + i) * stride;
     }
-    jpeg_read_scanlines(&d.info, rows, std::min<JDIMENSION>(4, d.info.output_height - d.info.output_scanline));
-    if (d.errors.truncated) return false;
+    if (jpeg_read_scanlines(&d.info, rows, count) == 0) return Result::cut_off;
   }
-  jpeg_finish_decompress(&d.info);
-  return true;
-}
-
-// Pillow's rounding of a * b / 255.
-int multiply_255(int a, int b) {
-  const int t = a * b + 128;
-  return ((t >> 8) + t) >> 8;
+  return Result::ok;
 }
 
 void grey_to_rgb(const uint8_t* from, int64_t count, uint8_t* into) {
   for (int64_t i = 0; i < count; ++i) std::memset(into + 3 * i, from[i], 3);
 }
 
-// Adobe writes inks inverted.
-void inks_to_rgb(const uint8_t* from, int64_t count, bool inverted, uint8_t* into) {
-  for (int64_t i = 0; i < count; ++i) {
-    int ink[4];
-    for (int k = 0; k < 4; ++k) ink[k] = inverted ? 255 - from[4 * i + k] : from[4 * i + k];
-    const int light = 255 - ink[3];
-    for (int k = 0; k < 3; ++k) {
-      into[3 * i + k] = static_cast<uint8_t>(std::clamp(light - multiply_255(ink[k], light), 0, 255));
-    }
+// CMYK is stored inverted, as Adobe does it; Pillow takes it so even without Adobe's marker.
+void inverted_to_rgb(const uint8_t* from, int64_t count, uint8_t* into) {
+  for (int64_t i = 0; i < count; ++i, from += 4, into += 3) {
+    const int inks[4] = {255 - from[0], 255 - from[1], 255 - from[2], 255 - from[3]};
+    codec::inks_to_rgb(inks, into);
   }
 }
 
 }  // namespace
 
 Tensor codec::decode_jpeg(const Source& source, int* orientation) {
-  Decoder d;
-  const auto check_ok = [&](bool ok) {
-    if (!ok) source.corrupt(fmt::format("JPEG: {}{}", d.errors.message, d.errors.truncated ? " (the file is cut off)" : ""));
+  Decoder d(source.data(), source.bytes.size());
+  const auto check_ok = [&](Result result) {
+    if (result == Result::cut_off) source.corrupt("JPEG: the file is cut off");
+    if (result == Result::damaged) source.corrupt(fmt::format("JPEG: {}", d.errors.message));
   };
-  check_ok(read_header(d, source.data(), source.bytes.size()));
+  check_ok(read_header(d));
   for (jpeg_saved_marker_ptr m = d.info.marker_list; m; m = m->next) {
     const std::span data(reinterpret_cast<const std::byte*>(m->data), m->data_length);
-    if (m->marker == JPEG_APP0 + 1 && m->data_length > 6 && std::memcmp(m->data, "Exif\0\0", 6) == 0) {
+    if (m->marker == JPEG_APP0 + 1 && m->data_length > 6 &&
+        std::memcmp(m->data, "Exif\0\0", 6) == 0) {
       *orientation = exif_orientation(data);
       break;
     }
@@ -133,8 +134,10 @@ Tensor codec::decode_jpeg(const Source& source, int* orientation) {
   const int64_t channels = grey ? 1 : 4;
   const Tensor raw = Tensor::empty({height, width, channels}, DType::u8);
   check_ok(read_rows(d, raw.data<uint8_t>(), static_cast<size_t>(width * channels)));
-  if (grey) grey_to_rgb(raw.data<uint8_t>(), height * width, pixels.data<uint8_t>());
-  else inks_to_rgb(raw.data<uint8_t>(), height * width, d.info.saw_Adobe_marker, pixels.data<uint8_t>());
+  if (grey)
+    grey_to_rgb(raw.data<uint8_t>(), height * width, pixels.data<uint8_t>());
+  else
+    inverted_to_rgb(raw.data<uint8_t>(), height * width, pixels.data<uint8_t>());
   return pixels;
 }
 
@@ -158,7 +161,8 @@ bool compress(const Image& image, int quality, Errors* errors, unsigned char** m
   jpeg_set_quality(&info, quality, TRUE);
   jpeg_start_compress(&info, TRUE);
   while (info.next_scanline < info.image_height) {
-    JSAMPROW row = const_cast<JSAMPROW>(image.data() + int64_t{info.next_scanline} * image.width() * 3);
+    JSAMPROW row =
+        const_cast<JSAMPROW>(image.data() + int64_t{info.next_scanline} * image.width() * 3);
     jpeg_write_scanlines(&info, &row, 1);
   }
   jpeg_finish_compress(&info);

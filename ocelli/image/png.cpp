@@ -1,9 +1,9 @@
 // PNG by libpng: 1 to 16 bits, grey, palette, alpha, interlaced.
+#include <png.h>
+
 #include <csetjmp>
 #include <cstring>
 #include <vector>
-
-#include <png.h>
 
 #include "ocelli/base/file.h"
 #include "ocelli/image/codecs.h"
@@ -71,13 +71,15 @@ Tensor codec::decode_png(const Source& source, int* orientation) {
   r.info = r.png ? png_create_info_struct(r.png) : nullptr;
   if (!r.info) fail(ErrorCode::out_of_memory, "PNG: no memory");
   if (!read_header(r)) source.corrupt(fmt::format("PNG: {}", r.message));
-  const int64_t height = png_get_image_height(r.png, r.info), width = png_get_image_width(r.png, r.info);
+  const int64_t height = png_get_image_height(r.png, r.info),
+                width = png_get_image_width(r.png, r.info);
   const bool grey16 = png_get_bit_depth(r.png, r.info) == 16 &&
                       png_get_color_type(r.png, r.info) == PNG_COLOR_TYPE_GRAY;
   const Tensor pixels = source.allocate(height, width);
   const Tensor raw = grey16 ? Tensor::empty({height, width, 2}, DType::u8) : pixels;
   std::vector<png_bytep> rows;
-  for (int64_t y = 0; y < height; ++y) rows.push_back(raw.data<uint8_t>() + y * width * raw.size(2));
+  for (int64_t y = 0; y < height; ++y)
+    rows.push_back(raw.data<uint8_t>() + y * width * raw.size(2));
   if (!read_rows(r, grey16, rows.data())) source.corrupt(fmt::format("PNG: {}", r.message));
   if (grey16) {
     const uint8_t* from = raw.data<uint8_t>();  // big endian

@@ -49,17 +49,22 @@ int64_t side(const json& value, const char* name, const std::string& file) {
 Size resized_size(const ImageProcessor& p, int64_t height, int64_t width) {
   using Resize = ImageProcessor::Resize;
   switch (p.resize) {
-    case Resize::none: return {height, width};
-    case Resize::exact: return {p.resize_height, p.resize_width};
+    case Resize::none:
+      return {height, width};
+    case Resize::exact:
+      return {p.resize_height, p.resize_width};
     case Resize::shortest: {
-      const int64_t edge = p.resize_height, shorter = std::min(height, width), longer = std::max(height, width);
+      const int64_t edge = p.resize_height, shorter = std::min(height, width),
+                    longer = std::max(height, width);
       const auto other = std::max<int64_t>(
-          static_cast<int64_t>(static_cast<double>(edge * longer) / static_cast<double>(shorter)), 1);
+          static_cast<int64_t>(static_cast<double>(edge * longer) / static_cast<double>(shorter)),
+          1);
       return height <= width ? Size{edge, other} : Size{other, edge};
     }
     case Resize::longest: {
-      const double ratio = std::max(static_cast<double>(height) / static_cast<double>(p.resize_height),
-                                    static_cast<double>(width) / static_cast<double>(p.resize_width));
+      const double ratio =
+          std::max(static_cast<double>(height) / static_cast<double>(p.resize_height),
+                   static_cast<double>(width) / static_cast<double>(p.resize_width));
       // Python's round: halves to even.
       return {std::max<int64_t>(std::lrint(static_cast<double>(height) / ratio), 1),
               std::max<int64_t>(std::lrint(static_cast<double>(width) / ratio), 1)};
@@ -113,14 +118,16 @@ void run(const ImageProcessor& p, const Image& image, const Plan& plan, float* o
   const int64_t top = std::max<int64_t>(plan.top, 0), left = std::max<int64_t>(plan.left, 0);
   const Window window{top, left, std::min(plan.top + plan.out.height, plan.resized.height) - top,
                       std::min(plan.left + plan.out.width, plan.resized.width) - left};
-  const Tensor part = resize_window(image, plan.resized.height, plan.resized.width, p.filter, window);
+  const Tensor part =
+      resize_window(image, plan.resized.height, plan.resized.width, p.filter, window);
   if (window.height == plan.out.height && window.width == plan.out.width) {
     return normalise(p, part.data<uint8_t>(), window.height * window.width, out);
   }
   const Tensor framed = Tensor::zeros({plan.out.height, plan.out.width, 3}, DType::u8);
   for (int64_t y = 0; y < window.height; ++y) {
-    std::memcpy(framed.data<uint8_t>() + ((y + top - plan.top) * plan.out.width + left - plan.left) * 3,
-                part.data<uint8_t>() + y * window.width * 3, static_cast<size_t>(window.width) * 3);
+    std::memcpy(
+        framed.data<uint8_t>() + ((y + top - plan.top) * plan.out.width + left - plan.left) * 3,
+        part.data<uint8_t>() + y * window.width * 3, static_cast<size_t>(window.width) * 3);
   }
   normalise(p, framed.data<uint8_t>(), plan.out.height * plan.out.width, out);
 }
@@ -144,7 +151,8 @@ ImageProcessor ImageProcessor::with_size(int64_t height, int64_t width) const {
   };
   p.resize_height = scaled(resize_height, height, crop_height);
   p.resize_width = scaled(resize_width, width, crop_width);
-  if (resize == Resize::shortest) p.resize_height = scaled(resize_height, std::max(height, width), crop_height);
+  if (resize == Resize::shortest)
+    p.resize_height = scaled(resize_height, std::max(height, width), crop_height);
   p.crop_height = height;
   p.crop_width = width;
   return p;
@@ -152,14 +160,17 @@ ImageProcessor ImageProcessor::with_size(int64_t height, int64_t width) const {
 
 ImageProcessor ImageProcessor::from_transformers(const json& config, const std::string& file) {
   ImageProcessor p;
-  const std::string type = field<std::string>(
-      config, "image_processor_type", field<std::string>(config, "feature_extractor_type", "", file), file);
-  const bool clip_like = type.starts_with("CLIP") || type.starts_with("ChineseCLIP") || type.starts_with("BitImage");
+  const std::string type =
+      field<std::string>(config, "image_processor_type",
+                         field<std::string>(config, "feature_extractor_type", "", file), file);
+  const bool clip_like =
+      type.starts_with("CLIP") || type.starts_with("ChineseCLIP") || type.starts_with("BitImage");
   if (config.contains("size") && !config["size"].is_null()) {
     const json& size = config["size"];
     if (size.is_number()) {  // before transformers 4.26: CLIP meant the shorter edge, ViT a square
       p.resize_height = p.resize_width = side(size, "size", file);
-      const bool shortest = clip_like || (config.contains("crop_size") && !type.starts_with("ViT") && !type.starts_with("DeiT"));
+      const bool shortest = clip_like || (config.contains("crop_size") &&
+                                          !type.starts_with("ViT") && !type.starts_with("DeiT"));
       p.resize = shortest ? Resize::shortest : Resize::exact;
     } else if (size.is_array() && size.size() == 2) {
       p.resize_width = side(size[0], "size", file);
@@ -171,17 +182,20 @@ ImageProcessor ImageProcessor::from_transformers(const json& config, const std::
       p.resize_height = side(size["height"], "size", file);
       p.resize_width = side(size["width"], "size", file);
     } else {
-      fail(ErrorCode::corrupt_data, "{}: the field 'size' is {}; shortest_edge, or height and width, are needed",
-           file, size.dump().substr(0, 80));
+      fail(ErrorCode::corrupt_data,
+           "{}: the field 'size' is {}; shortest_edge, or height and width, are needed", file,
+           size.dump().substr(0, 80));
     }
   }
   // ConvNext: below 384 the image is resized to edge / crop_pct and cropped to the edge.
   const auto crop_pct = field<double>(config, "crop_pct", 0.0, file);
-  bool crops = field<bool>(config, "do_center_crop", config.contains("crop_size") && clip_like, file);
+  bool crops =
+      field<bool>(config, "do_center_crop", config.contains("crop_size") && clip_like, file);
   if (crop_pct > 0 && p.resize == Resize::shortest && !config.contains("crop_size")) {
     p.crop_height = p.crop_width = p.resize_height;
     if (p.resize_height < 384) {
-      p.resize_height = p.resize_width = static_cast<int64_t>(static_cast<double>(p.resize_height) / crop_pct);
+      p.resize_height = p.resize_width =
+          static_cast<int64_t>(static_cast<double>(p.resize_height) / crop_pct);
       crops = true;
     } else {
       p.resize = Resize::exact;
@@ -199,7 +213,8 @@ ImageProcessor ImageProcessor::from_transformers(const json& config, const std::
   if (!field<bool>(config, "do_resize", true, file)) p.resize = Resize::none;
   const int filter = field<int>(config, "resample", type.starts_with("ViT") ? 2 : 3, file);
   if (filter < 0 || filter > 5) {
-    fail(ErrorCode::corrupt_data, "{}: the field 'resample' is {}; 0 to 5 are Pillow's filters", file, filter);
+    fail(ErrorCode::corrupt_data, "{}: the field 'resample' is {}; 0 to 5 are Pillow's filters",
+         file, filter);
   }
   p.filter = static_cast<Filter>(filter);
   p.scale = field<bool>(config, "do_rescale", true, file)
@@ -222,21 +237,25 @@ ImageProcessor ImageProcessor::from_timm(const json& config, const std::string& 
   if (config.contains(key)) {
     const json& size = config[key];
     if (!size.is_array() || size.size() != 3) {
-      fail(ErrorCode::corrupt_data, "{}: the field '{}' is {}; [3, height, width] is needed", file, key,
-           size.dump().substr(0, 80));
+      fail(ErrorCode::corrupt_data, "{}: the field '{}' is {}; [3, height, width] is needed", file,
+           key, size.dump().substr(0, 80));
     }
     height = side(size[1], key, file);
     width = side(size[2], key, file);
   }
-  const auto crop_pct = field<double>(config, config.contains("test_crop_pct") ? "test_crop_pct" : "crop_pct", 0.875, file);
-  if (!(crop_pct > 0 && crop_pct <= 2)) fail(ErrorCode::corrupt_data, "{}: the field 'crop_pct' is {}", file, crop_pct);
+  const auto crop_pct = field<double>(
+      config, config.contains("test_crop_pct") ? "test_crop_pct" : "crop_pct", 0.875, file);
+  if (!(crop_pct > 0 && crop_pct <= 2))
+    fail(ErrorCode::corrupt_data, "{}: the field 'crop_pct' is {}", file, crop_pct);
   const auto mode = field<std::string>(config, "crop_mode", "center", file);
   p.crop_height = height;
   p.crop_width = width;
   p.resize_height = static_cast<int64_t>(std::floor(static_cast<double>(height) / crop_pct));
   p.resize_width = static_cast<int64_t>(std::floor(static_cast<double>(width) / crop_pct));
   p.crop = Crop::round;
-  p.resize = mode == "squash" ? Resize::exact : mode == "border" ? Resize::longest : Resize::shortest;
+  p.resize = mode == "squash"   ? Resize::exact
+             : mode == "border" ? Resize::longest
+                                : Resize::shortest;
   p.filter = parse_filter(field<std::string>(config, "interpolation", "bicubic", file));
   p.mean = triple(config, "mean", {0.485f, 0.456f, 0.406f}, file);
   p.std = triple(config, "std", {0.229f, 0.224f, 0.225f}, file);
@@ -249,7 +268,9 @@ ImageProcessor ImageProcessor::from_open_clip(const json& config, int64_t height
   p.resize_height = p.crop_height = height;
   p.resize_width = p.crop_width = width;
   const auto mode = field<std::string>(config, "resize_mode", "shortest", file);
-  p.resize = mode == "squash" ? Resize::exact : mode == "longest" ? Resize::longest : Resize::shortest;
+  p.resize = mode == "squash"    ? Resize::exact
+             : mode == "longest" ? Resize::longest
+                                 : Resize::shortest;
   p.crop = mode == "squash" ? Crop::none : Crop::round;
   p.filter = parse_filter(field<std::string>(config, "interpolation", "bicubic", file));
   p.mean = triple(config, "mean", {0.48145466f, 0.4578275f, 0.40821073f}, file);
@@ -268,8 +289,8 @@ void preprocess_into(const ImageProcessor& processor, const Image& image, float*
   const Plan steps = plan(processor, image);
   const auto size = processor.output_size();
   check(steps.out.height == size[0] && steps.out.width == size[1],
-        "preprocess: an image of {} x {} becomes {} x {}, not the {} x {} of its batch", image.width(),
-        image.height(), steps.out.width, steps.out.height, size[1], size[0]);
+        "preprocess: an image of {} x {} becomes {} x {}, not the {} x {} of its batch",
+        image.width(), image.height(), steps.out.width, steps.out.height, size[1], size[0]);
   run(processor, image, steps, out);
 }
 

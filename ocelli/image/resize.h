@@ -1,5 +1,6 @@
-// Image.resize of Pillow, bit for bit: two fixed-point passes, across and then down, each with its
-// sums rounded to 8 bits. https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Resample.c
+// Image.resize of Pillow, bit for bit: two fixed-point passes, each with its
+// sums rounded to 8 bits.
+// https://github.com/python-pillow/Pillow/blob/main/src/libImaging/Resample.c
 #pragma once
 
 #include "ocelli/image/image.h"

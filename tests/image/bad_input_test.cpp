@@ -106,8 +106,7 @@ TEST(BadImages, JpegWithoutItsEnd) {
 TEST(BadImages, HugePngIsRefusedBeforeMemoryIsTaken) {
   const std::string png = zeros_png(60000, 60000);
   const int64_t before = peak_memory();
-  expect_error(ErrorCode::invalid_argument,
-               {"60000 x 60000", "limit of 178956970", "--max-pixels"},
+  expect_error(ErrorCode::invalid_argument, {"60000 x 60000", "limit of 178956970", "--max-pixels"},
                [&] { decode_bytes(png); });
   EXPECT_LT(peak_memory() - before, 16 << 20);
 }
@@ -123,9 +122,10 @@ TEST(BadImages, LimitIsConfigurable) {
 TEST(BadImages, HeadersAlone) {
   using namespace std::string_literals;
   for (const std::string& bytes :
-       {"\xff\xd8\xff"s, "\x89PNG\r\n\x1a\n"s, "RIFF\x10\0\0\0WEBPVP8 "s, "GIF89a"s, "II*\0"s, "MM\0*"s,
-        "MM\0*\0\0\0\x08"s, "BM"s + std::string(24, '\0'), "P6\n"s, "P6 99999999999 1 255 "s,
-        "P5 4 4 0\n"s, "P5 4 4 70000\n"s, "P1 2 2 10"s, "P5 0 4 255\n"s}) {
+       {"\xff\xd8\xff"s, "\x89PNG\r\n\x1a\n"s, "RIFF\x10\0\0\0WEBPVP8 "s, "GIF89a"s, "II*\0"s,
+        "MM\0*"s, "MM\0*\0\0\0\x08"s, "BM"s + std::string(24, '\0'), "P6\n"s,
+        "P6 99999999999 1 255 "s, "P5 4 4 0\n"s, "P5 4 4 70000\n"s, "P1 2 2 10"s,
+        "P5 0 4 255\n"s}) {
     EXPECT_THROW(decode_bytes(bytes), Error) << bytes;
   }
 }

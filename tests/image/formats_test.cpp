@@ -14,7 +14,9 @@ struct Case {
   nlohmann::json turned;
 };
 
-void PrintTo(const Case& c, std::ostream* out) { *out << c.file; }
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.file;
+}
 
 std::vector<Case> cases() {
   std::vector<Case> all;
@@ -45,8 +47,9 @@ TEST_P(Formats, PixelsArePillows) {
     if (difference > largest) {
       largest = difference;
       if (largest > 0 && wrong <= 3) {
-        ADD_FAILURE() << "at row " << i / 3 / c.width << " column " << i / 3 % c.width << " channel "
-                      << i % 3 << ": " << int{image.data()[i]} << ", not " << int{want[i]};
+        ADD_FAILURE() << "at row " << i / 3 / c.width << " column " << i / 3 % c.width
+                      << " channel " << i % 3 << ": " << int{image.data()[i]} << ", not "
+                      << int{want[i]};
       }
     }
   }
@@ -100,7 +103,8 @@ TEST_P(Formats, DamagedAnywhere) {
 
 INSTANTIATE_TEST_SUITE_P(Pillow, Formats, testing::ValuesIn(cases()), [](const auto& test) {
   std::string name = test.param.file;
-  std::ranges::replace_if(name, [](char c) { return !std::isalnum(c); }, '_');
+  std::ranges::replace_if(
+      name, [](char c) { return !std::isalnum(c); }, '_');
   return name;
 });
 

@@ -35,15 +35,19 @@ TEST_P(Processors, AsTheReference) {
     worst = std::max(worst, std::abs(double{got.data<float>()[i]} - want));
   }
   EXPECT_LE(worst, 1e-6) << c.dump();
-  if (processor.resize == ImageProcessor::Resize::none && processor.crop == ImageProcessor::Crop::none) return;
+  if (processor.resize == ImageProcessor::Resize::none &&
+      processor.crop == ImageProcessor::Crop::none)
+    return;
   std::vector<float> batch(static_cast<size_t>(got.numel()));
   preprocess_into(processor, image, batch.data());
   EXPECT_EQ(std::memcmp(batch.data(), got.raw(), got.nbytes()), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Golden, Processors, testing::ValuesIn(golden_json("processors.json").get<std::vector<json>>()),
+INSTANTIATE_TEST_SUITE_P(Golden, Processors,
+                         testing::ValuesIn(golden_json("processors.json").get<std::vector<json>>()),
                          [](const auto& test) {
-                           return test.param["kind"].template get<std::string>() + "_" + std::to_string(test.index);
+                           return test.param["kind"].template get<std::string>() + "_" +
+                                  std::to_string(test.index);
                          });
 
 TEST(Preprocess, OtherSizesKeepTheRatioOfResizeAndCrop) {
@@ -80,10 +84,12 @@ TEST(Preprocess, WrongFieldsAreNamed) {
   refused({{"crop_size", {{"height", 4}}}}, {"'crop_size'"});
   refused({{"crop_pct", 0.0001}, {"size", {{"shortest_edge", 224}}}}, {"'crop_pct'"});
   refused(json::array({1}), {"p.json"});
-  expect_error(ErrorCode::corrupt_data, {"t.json", "input_size"},
-               [] { ImageProcessor::from_timm({{"input_size", {3, 224}}}, "t.json"); });
-  expect_error(ErrorCode::corrupt_data, {"t.json", "crop_mode", "fold"},
-               [] { ImageProcessor::from_timm({{"crop_mode", "fold"}}, "t.json"); });
+  expect_error(ErrorCode::corrupt_data, {"t.json", "input_size"}, [] {
+    ImageProcessor::from_timm({{"input_size", {3, 224}}}, "t.json");
+  });
+  expect_error(ErrorCode::corrupt_data, {"t.json", "crop_mode", "fold"}, [] {
+    ImageProcessor::from_timm({{"crop_mode", "fold"}}, "t.json");
+  });
   expect_error(ErrorCode::corrupt_data, {"o.json", "resize_mode", "fold"}, [] {
     ImageProcessor::from_open_clip({{"resize_mode", "fold"}}, 224, 224, "o.json");
   });

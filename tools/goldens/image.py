@@ -350,7 +350,7 @@ def pnms():
     add("pnm_p5_15.pgm", b"P5 6 3 15\n" + bytes(v % 16 for v in values))
     add("pnm_p5_99.pgm", b"P5 6 3 99\n" + bytes(values))
     add("pnm_p5_16.pgm", b"P5 5 4 65535\n" + noise(40, 31).tobytes())
-    add("pnm_p5_1000.pgm", b"P5 5 4 1000\n" + (noise(20, 32).astype(">u2") * 3).tobytes())
+    add("pnm_p5_1000.pgm", b"P5 5 4 1000\n" + (noise(20, 32).astype(np.uint16) * 3).astype(">u2").tobytes())
     add("pnm_p6_16.ppm", b"P6 5 4 65535\n" + noise(120, 33).tobytes())
     add("pnm_p6_31.ppm", b"P6 3 2 31\n" + bytes(v % 32 for v in values))
 
@@ -364,6 +364,8 @@ def resizes():
     pairs += [((17, 23), (17, 40)), ((17, 23), (40, 23)), ((17, 23), (17, 23)), ((375, 500), (224, 298)),
               ((500, 333), (336, 224)), ((224, 224), (384, 384)), ((900, 1200), (32, 43)), ((3, 2000), (5, 30)),
               ((2000, 3), (30, 5)), ((240, 320), (239, 319)), ((63, 65), (21, 13))]
+    pairs += [((50 + i * 7 % 41, 45 + i * 11 % 53), (20 + i * 13 % 61, 15 + i * 17 % 71)) for i in range(40)]
+    pairs += [((5000, 50), (100, 40)), ((1, 50), (1, 20)), ((300, 40), (20, 39))]
     lines = []
     for (h, w), (height, width) in pairs:
         image = noise_image(h, w, h)
