@@ -16,7 +16,7 @@ namespace ocelli {
 struct ImageProcessor {
   enum class Resize {
     none,
-    shortest,  // the shorter side becomes `resize_height`
+    shortest,  // the image covers resize_height x resize_width, its aspect kept
     longest,   // the image fits into resize_height x resize_width
     exact,     // to resize_height x resize_width, whatever the aspect
   };
@@ -30,7 +30,8 @@ struct ImageProcessor {
   int64_t resize_height = 224, resize_width = 224;
   Filter filter = Filter::bicubic;
   Crop crop = Crop::none;
-  int64_t crop_height = 224, crop_width = 224;  // smaller images get black borders
+  int64_t crop_height = 224, crop_width = 224;  // smaller images get borders
+  std::array<uint8_t, 3> border = {0, 0, 0};
   float scale = 1.0f / 255;
   std::array<float, 3> mean = {0.5f, 0.5f, 0.5f}, std = {0.5f, 0.5f, 0.5f};
 
@@ -41,7 +42,7 @@ struct ImageProcessor {
 
   // preprocessor_config.json of transformers; `file` is for messages.
   static ImageProcessor from_transformers(const nlohmann::json& config, const std::string& file);
-  // The pretrained_cfg of timm.
+  // The pretrained_cfg of timm; test_input_size is left alone, as timm's own default is.
   static ImageProcessor from_timm(const nlohmann::json& config, const std::string& file);
   // The preprocess_cfg of open_clip with the image size of its vision_cfg.
   static ImageProcessor from_open_clip(const nlohmann::json& config, int64_t height, int64_t width,

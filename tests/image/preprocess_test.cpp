@@ -32,7 +32,8 @@ TEST_P(Processors, AsTheReference) {
   for (int64_t i = 0; i < got.numel(); i += c["step"].get<int64_t>(), at += 4) {
     float want = 0;
     std::memcpy(&want, numbers.data() + at, 4);
-    worst = std::max(worst, std::abs(double{got.data<float>()[i]} - want));
+    worst = std::max(
+        worst, std::abs(double{got.data<float>()[i]} - want) / std::max(1.0f, std::abs(want)));
   }
   EXPECT_LE(worst, 1e-6) << c.dump();
   if (processor.resize == ImageProcessor::Resize::none &&

@@ -445,8 +445,8 @@ def processors():
        rescale_offset=True, rescale_factor=1 / 127.5, **half)
     hf("EfficientNetImageProcessor", size=squared(40), resample=3, include_top=True, rescale_offset=True, **imagenet)
 
-    def timm_case(use_test_size=False, **config):
-        data = timm.data.resolve_data_config(pretrained_cfg=config, use_test_size=use_test_size)
+    def timm_case(**config):
+        data = timm.data.resolve_data_config(pretrained_cfg=config)
         record("timm", config, timm.data.create_transform(**data))
 
     for mode in ("center", "squash", "border"):
@@ -458,6 +458,7 @@ def processors():
     timm_case(input_size=[3, 45, 45], crop_pct=0.875, interpolation="bicubic")
     timm_case(input_size=[3, 37, 37], crop_pct=0.8, interpolation="lanczos")
     timm_case(input_size=[3, 37, 37], interpolation="nearest")
+    timm_case(input_size=[3, 37, 37], test_input_size=[3, 45, 45], crop_pct=0.9, test_crop_pct=1.0)
     timm_case(first_conv="stem")
 
     for mode in ("shortest", "longest", "squash"):
@@ -468,6 +469,9 @@ def processors():
                 cfg = open_clip.transform.PreprocessCfg(size=size, **config)
                 record("open_clip", config, open_clip.transform.image_transform_v2(cfg, is_train=False),
                        height=size[0], width=size[1])
+    config = {"resize_mode": "longest", "fill_color": 77}
+    cfg = open_clip.transform.PreprocessCfg(size=(48, 48), **config)
+    record("open_clip", config, open_clip.transform.image_transform_v2(cfg, is_train=False), height=48, width=48)
     (out / "processors.json").write_text(json.dumps(cases, separators=(",", ":")).replace("},{\"kind", "},\n{\"kind"))
     (out / "processors.bin").write_bytes(bytes(numbers))
 
