@@ -19,11 +19,6 @@ struct DecodeOptions {
   bool apply_orientation = true;
 };
 
-struct ImageInfo {
-  int64_t width = 0, height = 0;
-  std::string format;
-};
-
 // Throws corrupt_data or unsupported; `name` is the file, for messages.
 Image decode_image(std::span<const std::byte> bytes, const std::string& name,
                    const DecodeOptions& options = {});

@@ -12,6 +12,7 @@
 #include "ocelli/base/rng.h"
 #include "ocelli/base/shape.h"
 #include "ocelli/base/threads.h"
+#include "tests/support/temp_folder.h"
 
 namespace ocelli {
 namespace {
@@ -70,9 +71,8 @@ TEST(Threads, ParallelForHandsTheErrorOn) {
 }
 
 TEST(File, AtomicWriteLeavesNothingWithoutCommit) {
-  const fs::path folder = fs::path(testing::TempDir()) / "ocelli_atomic";
-  fs::remove_all(folder);
-  fs::create_directories(folder);
+  const TempFolder temp;
+  const fs::path folder = temp.path();
   { AtomicFile(folder / "a").write("half"); }
   EXPECT_TRUE(fs::is_empty(folder));
   write_file(folder / "a", "whole");
@@ -85,13 +85,15 @@ TEST(File, AtomicWriteLeavesNothingWithoutCommit) {
 
 TEST(File, FullDiskIsAnIoErrorNamingThePath) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "/dev/full is missing";
-  const fs::path link = fs::path(testing::TempDir()) / "ocelli_full_link";
+  const TempFolder temp;
+  const fs::path link = temp / "link";
   EXPECT_EQ(code_of([&] { MappedFile map("/dev/full"); }), ErrorCode::invalid_argument);
   EXPECT_EQ(code_of([&] { MappedFile map(link); }), ErrorCode::not_found);
 }
 
 TEST(MappedFile, MapsAndReleasesPages) {
-  const fs::path path = fs::path(testing::TempDir()) / "ocelli_map";
+  const TempFolder temp;
+  const fs::path path = temp / "map";
   write_file(path, std::string(100000, 'x'));
   MappedFile map(path);
   ASSERT_EQ(map.size(), 100000u);

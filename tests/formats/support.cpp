@@ -51,16 +51,6 @@ std::string torch_zip(const std::string& pickle) {
       {{"a/data.pkl", pickle}, {"a/data/0", std::string(16, '\0')}, {"a/version", "3\n"}});
 }
 
-void TempFolderTest::SetUp() {
-  std::string name = (fs::temp_directory_path() / "ocelli-formats-XXXXXX").string();
-  ASSERT_TRUE(::mkdtemp(name.data()));
-  folder_ = name;
-}
-
-void TempFolderTest::TearDown() {
-  fs::remove_all(folder_);
-}
-
 fs::path TempFolderTest::write(const std::string& name, const std::string& bytes) const {
   write_file(folder_ / name, bytes);
   return folder_ / name;

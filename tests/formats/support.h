@@ -8,6 +8,7 @@
 
 #include "ocelli/base/error.h"
 #include "ocelli/formats/memory_source.h"
+#include "tests/support/temp_folder.h"
 
 namespace ocelli {
 
@@ -27,10 +28,9 @@ std::string torch_zip(const std::string& pickle);
 
 class TempFolderTest : public testing::Test {
  protected:
-  void SetUp() override;
-  void TearDown() override;
   std::filesystem::path write(const std::string& name, const std::string& bytes) const;
-  std::filesystem::path folder_;
+  TempFolder temp_;
+  const std::filesystem::path folder_ = temp_.path();
 };
 
 // `call` throws an Error of this code whose message has all the parts.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "ocelli/hub/cache.h"
+#include "tests/support/temp_folder.h"
 
 namespace ocelli::hub {
 
@@ -63,17 +64,6 @@ class HubServer {
   std::thread thread_;
   mutable std::mutex mutex_;
   std::vector<Seen> seen_;
-};
-
-// A fresh folder, removed at the end.
-class TempFolder {
- public:
-  TempFolder();
-  ~TempFolder();
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace ocelli::hub

@@ -7,6 +7,7 @@
 #include "ocelli/base/file.h"
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/models/registry.h"
+#include "tests/support/temp_folder.h"
 
 namespace ocelli {
 namespace {
@@ -18,14 +19,10 @@ const fs::path kGolden = fs::path(OCELLI_SOURCE_DIR) / "tests" / "goldens" / "vi
 class Loading : public testing::Test {
  protected:
   void SetUp() override {
-    folder_ = fs::path(testing::TempDir()) / "ocelli_loading";
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
     const Safetensors source(kGolden / "model.safetensors");
     for (const TensorInfo& info : source.tensors()) tensors_.push_back({info.name, source.load(info.name)});
     config_ = nlohmann::json::parse(read_file(kGolden / "config.json"));
   }
-  void TearDown() override { fs::remove_all(folder_); }
 
   NamedTensor& find(const std::string& name) {
     for (NamedTensor& t : tensors_) {
@@ -56,7 +53,8 @@ class Loading : public testing::Test {
     }
   }
 
-  fs::path folder_;
+  TempFolder temp_;
+  const fs::path folder_ = temp_.path();
   std::vector<NamedTensor> tensors_;
   nlohmann::json config_;
 };

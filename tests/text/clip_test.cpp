@@ -6,6 +6,7 @@
 
 #include "ocelli/base/file.h"
 #include "ocelli/text/clip_bpe.h"
+#include "tests/support/temp_folder.h"
 
 namespace ocelli {
 namespace {
@@ -31,17 +32,15 @@ TEST_F(ClipTokenizer, EncodesLikeTransformers) {
 }
 
 TEST_F(ClipTokenizer, TheTwoLayoutsOfFilesAgree) {
-  const fs::path folder = fs::path(testing::TempDir()) / "ocelli_clip_vocab_merges";
-  fs::create_directories(folder);
+  const TempFolder folder;
   for (const char* name : {"vocab.json", "merges.txt", "tokenizer_config.json"}) {
-    fs::copy_file(kFolder / name, folder / name, fs::copy_options::overwrite_existing);
+    fs::copy_file(kFolder / name, folder / name);
   }
-  const auto other = open_tokenizer(folder);
+  const auto other = open_tokenizer(folder.path());
   for (const auto& row : expected_["encode"]) {
     const auto text = row["text"].get<std::string>();
     EXPECT_EQ(other->encode(text), tokenizer_->encode(text)) << text;
   }
-  fs::remove_all(folder);
 }
 
 TEST_F(ClipTokenizer, PadsAndTruncatesLikeTransformers) {
@@ -59,11 +58,10 @@ TEST_F(ClipTokenizer, PadsAndTruncatesLikeTransformers) {
 }
 
 TEST(Tokenizer, NamesWhatIsWrong) {
-  const fs::path folder = fs::path(testing::TempDir()) / "ocelli_bad_tokenizer";
-  fs::create_directories(folder);
+  const TempFolder folder;
   const auto message = [&] {
     try {
-      open_tokenizer(folder);
+      open_tokenizer(folder.path());
     } catch (const Error& error) {
       return std::string(error.what());
     }
@@ -78,7 +76,6 @@ TEST(Tokenizer, NamesWhatIsWrong) {
   EXPECT_NE(message().find("tokenizer files"), std::string::npos);
   write_file(folder / "tokenizer.json", R"({"model":{"type":"BPE","end_of_word_suffix":"</w>","vocab":{"a":1},"merges":["ab"]}})");
   EXPECT_NE(message().find("not a pair"), std::string::npos);
-  fs::remove_all(folder);
 }
 
 }  // namespace
