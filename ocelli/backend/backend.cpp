@@ -130,4 +130,20 @@ void Backend::conv2d_packed(const View&, const View&, const Packed&, const Conv2
   fail(ErrorCode::internal, "conv2d: the backend {} packs no weights", name());
 }
 
+void Backend::inverted_residual(const View& y, const View& x,
+                                const PackedInvertedResidual& block) const {
+  Tensor in = Tensor::borrow(x);
+  if (block.expand) {
+    const Tensor wide = Tensor::empty({x.shape[0], x.shape[1], x.shape[2], block.channels});
+    conv2d_packed(wide, in, *block.expand, {}, {block.activation});
+    in = wide;
+  }
+  if (!block.project) {
+    return conv2d_packed(y, in, *block.depthwise, block.params, {block.activation, block.scale, block.residual});
+  }
+  const Tensor wide = Tensor::empty({y.shape[0], y.shape[1], y.shape[2], block.channels});
+  conv2d_packed(wide, in, *block.depthwise, block.params, {block.activation});
+  conv2d_packed(y, wide, *block.project, {}, {std::nullopt, block.scale, block.residual});
+}
+
 }  // namespace ocelli::backend

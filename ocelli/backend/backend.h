@@ -44,6 +44,20 @@ struct Conv2d {
   int64_t groups = 1;
 };
 
+// A depthwise convolution between two of 1 x 1, the wide map in the middle:
+// y = residual + scale * project(activation(depthwise(activation(expand(x))))); without `project`, scale
+// and residual follow the depthwise one.
+struct PackedInvertedResidual {
+  const Packed* expand = nullptr;  // or null
+  const Packed* depthwise = nullptr;
+  const Packed* project = nullptr;  // or null
+  int64_t channels = 0;             // of the wide map
+  Conv2d params;                    // of the depthwise convolution
+  Activation activation;
+  const View* scale = nullptr;
+  const View* residual = nullptr;
+};
+
 struct Pool2d {
   Pool kind = Pool::max;
   std::array<int64_t, 2> kernel = {1, 1};
@@ -112,6 +126,9 @@ class Backend {
   // `params` as packed but for the padding, which may follow the size of the input.
   virtual void conv2d_packed(const View& y, const View& x, const Packed& weight,
                              const Conv2d& params, const Epilogue& epilogue) const;
+  // x and y contiguous.
+  virtual void inverted_residual(const View& y, const View& x,
+                                 const PackedInvertedResidual& block) const;
 };
 
 const Backend& reference();  // scalar and obvious: the oracle

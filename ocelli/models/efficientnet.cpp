@@ -49,9 +49,12 @@ struct ConvNormAct {
     conv = Conv2d(conv_weights, shape, options, BatchNorm(norm, shape[0], c.eps));
   }
 
+  std::array<int64_t, 4> padding(const Tensor& x) const {
+    return same ? ocelli::same_padding(x.size(1), x.size(2), conv.weight) : conv.weight.options().padding;
+  }
+
   Tensor operator()(const Tensor& x, Tensor residual = {}) const {
-    const auto padding = same ? ocelli::same_padding(x.size(1), x.size(2), conv.weight) : conv.weight.options().padding;
-    return conv2d(x, conv.weight, padding, {.activation = activation, .residual = std::move(residual)});
+    return conv2d(x, conv.weight, padding(x), {.activation = activation, .residual = std::move(residual)});
   }
 };
 
@@ -75,39 +78,45 @@ struct SqueezeExcite {
 //   conv_dw, [se], conv_pw                DepthwiseSeparable
 //   conv_pw, conv_dw, [se], conv_pwl      InvertedResidual
 struct Block {
-  std::vector<ConvNormAct> before;  // with activation
+  std::optional<ConvNormAct> expand;  // 1 x 1, before a depthwise `conv`
+  ConvNormAct conv;
+  bool depthwise = false;
   std::optional<SqueezeExcite> se;
-  std::optional<ConvNormAct> project;
+  std::optional<ConvNormAct> project;  // without activation
   bool skip = false;
 
   Block(const Weights& w, int64_t stride, const EfficientNetConfig& c) {
-    const auto layer = [&](const char* conv, const char* norm, int64_t s, bool depthwise, Activation act) {
-      return ConvNormAct(w / conv, w / norm, s, depthwise, act, c);
+    const auto layer = [&](const char* name, const char* norm, int64_t s, Activation act) {
+      return ConvNormAct(w / name, w / norm, s, std::string_view(name) == "conv_dw", act, c);
     };
+    depthwise = w.has("conv_dw.weight");
     if (w.has("conv.weight")) {
-      before.push_back(layer("conv", "bn1", stride, false, c.activation));
+      conv = layer("conv", "bn1", stride, c.activation);
     } else if (w.has("conv_exp.weight")) {
-      before.push_back(layer("conv_exp", "bn1", stride, false, c.activation));
-      project = layer("conv_pwl", "bn2", 1, false, {});
+      conv = layer("conv_exp", "bn1", stride, c.activation);
+      project = layer("conv_pwl", "bn2", 1, {});
     } else if (w.has("conv_pwl.weight")) {
-      before.push_back(layer("conv_pw", "bn1", 1, false, c.activation));
-      before.push_back(layer("conv_dw", "bn2", stride, true, c.activation));
-      project = layer("conv_pwl", "bn3", 1, false, {});
+      expand = layer("conv_pw", "bn1", 1, c.activation);
+      conv = layer("conv_dw", "bn2", stride, c.activation);
+      project = layer("conv_pwl", "bn3", 1, {});
     } else {
-      before.push_back(layer("conv_dw", "bn1", stride, true, c.activation));
-      project = layer("conv_pw", "bn2", 1, false, {});
+      conv = layer("conv_dw", "bn1", stride, c.activation);
+      project = layer("conv_pw", "bn2", 1, {});
     }
     if (w.has("se.conv_reduce.weight")) se.emplace(w / "se");
-    const Shape &first = before[0].conv.weight.shape(), &last = (project ? *project : before[0]).conv.weight.shape();
-    const int64_t in = before[0].conv.weight.options().groups > 1 ? first[0] : first[1];
-    skip = stride == 1 && in == last[0];
+    const Shape &first = (expand ? *expand : conv).conv.weight.shape(), &last = (project ? *project : conv).conv.weight.shape();
+    skip = stride == 1 && (depthwise && !expand ? first[0] : first[1]) == last[0];
   }
 
   Tensor operator()(const Tensor& x) const {
-    Tensor y = x;
-    for (const ConvNormAct& layer : before) y = layer(y, !project && skip ? x : Tensor());
-    if (se) y = (*se)(y);
-    return project ? (*project)(y, skip ? x : Tensor()) : y;
+    const Tensor residual = skip ? x : Tensor();
+    if (!depthwise) return project ? (*project)(conv(x), residual) : conv(x, residual);
+    InvertedResidual block{.depthwise = &conv.conv.weight, .padding = conv.padding(x), .activation = conv.activation};
+    if (expand) block.expand = &expand->conv.weight;
+    if (se) return (*project)((*se)(inverted_residual(x, block)), residual);
+    block.project = &project->conv.weight;
+    block.residual = residual;
+    return inverted_residual(x, block);
   }
 };
 

@@ -37,6 +37,32 @@ int64_t output_size(int64_t in, int64_t pad, int64_t kernel, int64_t dilation, i
   return in + pad < reach ? 0 : (in + pad - reach) / stride + 1;
 }
 
+// The options and the shape of a convolution's output, checked.
+struct Plan {
+  Conv2dOptions options;
+  Shape shape;
+
+  Plan(const Shape& x, const Conv2dWeight& weight, const std::array<int64_t, 4>& padding)
+      : options(weight.options()) {
+    const Shape& w = weight.shape();
+    options.padding = padding;
+    check(x.rank() == 4 && x[3] == w[1] * options.groups,
+          "conv2d: x is {} but weight is {} in {} groups", x, w, options.groups);
+    shape = {x[0],
+             output_size(x[1], padding[0] + padding[2], w[2], options.dilation[0], options.stride[0]),
+             output_size(x[2], padding[1] + padding[3], w[3], options.dilation[1], options.stride[1]),
+             w[0]};
+    count_flops(2 * shape.numel() * w[1] * w[2] * w[3]);
+  }
+};
+
+bool is_pointwise(const Conv2dWeight* weight) {
+  if (!weight) return true;
+  const Conv2dOptions& o = weight->options();
+  return weight->shape()[2] == 1 && weight->shape()[3] == 1 && o.groups == 1 &&
+         o.stride == std::array<int64_t, 2>{1, 1} && o.padding == std::array<int64_t, 4>{0, 0, 0, 0};
+}
+
 }  // namespace
 
 Tensor conv2d(const Tensor& x, const Conv2dWeight& weight, Epilogue epilogue) {
@@ -45,17 +71,8 @@ Tensor conv2d(const Tensor& x, const Conv2dWeight& weight, Epilogue epilogue) {
 
 Tensor conv2d(const Tensor& x, const Conv2dWeight& weight, const std::array<int64_t, 4>& padding,
               Epilogue epilogue) {
-  const Shape& w = weight.shape();
-  Conv2dOptions options = weight.options();
-  options.padding = padding;
-  check(x.rank() == 4 && x.dtype() == DType::f32 && x.size(3) == w[1] * options.groups,
-        "conv2d: x is {} but weight is {} in {} groups", x.shape(), w, options.groups);
-  const Shape shape = {
-      x.size(0),
-      output_size(x.size(1), padding[0] + padding[2], w[2], options.dilation[0], options.stride[0]),
-      output_size(x.size(2), padding[1] + padding[3], w[3], options.dilation[1], options.stride[1]),
-      w[0]};
-  count_flops(2 * shape.numel() * w[1] * w[2] * w[3]);
+  check(x.dtype() == DType::f32, "conv2d: x is {}; f32 is needed", x.dtype());
+  const auto [options, shape] = Plan(x.shape(), weight, padding);
   check(!epilogue.residual.defined() || epilogue.residual.shape() == shape,
         "conv2d: output is {} but residual is {}", shape, epilogue.residual.shape());
   Tensor y = Tensor::empty(shape);
@@ -74,6 +91,34 @@ Tensor conv2d(const Tensor& x, const Conv2dWeight& weight, const std::array<int6
   backend::current().conv2d_packed(y, contiguous(x), *weight.packed(), options,
                                    {epilogue.activation, epilogue.scale.defined() ? &scale : nullptr,
                                     residual.defined() ? &residual_view : nullptr});
+  return y;
+}
+
+Tensor inverted_residual(const Tensor& x, const InvertedResidual& block) {
+  const auto& [expand, depthwise, project, padding, activation, residual] = block;
+  const Shape& w = depthwise->shape();
+  check(is_pointwise(expand) && is_pointwise(project),
+        "inverted_residual: expand and project must be 1 x 1, without stride, padding and groups");
+  check(w[1] == 1 && depthwise->options().groups == w[0],
+        "inverted_residual: weight is {} in {} groups, which is not depthwise", w, depthwise->options().groups);
+  if (!depthwise->packed() || w[0] == 1) {
+    const Tensor wide = expand ? conv2d(x, *expand, {.activation = activation}) : x;
+    if (!project) return conv2d(wide, *depthwise, padding, {.activation = activation, .residual = residual});
+    return conv2d(conv2d(wide, *depthwise, padding, {.activation = activation}), *project, {.residual = residual});
+  }
+  check(x.dtype() == DType::f32, "inverted_residual: x is {}; f32 is needed", x.dtype());
+  const Shape wide = expand ? Plan(x.shape(), *expand, {}).shape : x.shape();
+  const auto [options, filtered] = Plan(wide, *depthwise, padding);
+  const Shape shape = project ? Plan(filtered, *project, {}).shape : filtered;
+  check(!residual.defined() || residual.shape() == shape, "inverted_residual: output is {} but residual is {}",
+        shape, residual.shape());
+  const Tensor y = Tensor::empty(shape), added = residual.defined() ? contiguous(residual) : residual;
+  const View added_view = added;
+  backend::current().inverted_residual(
+      y, contiguous(x),
+      {.expand = expand ? expand->packed() : nullptr, .depthwise = depthwise->packed(),
+       .project = project ? project->packed() : nullptr, .channels = w[0], .params = options,
+       .activation = activation, .residual = added.defined() ? &added_view : nullptr});
   return y;
 }
 

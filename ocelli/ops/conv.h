@@ -32,6 +32,19 @@ Tensor conv2d(const Tensor& x, const Conv2dWeight& weight, Epilogue epilogue = {
 Tensor conv2d(const Tensor& x, const Conv2dWeight& weight, const std::array<int64_t, 4>& padding,
               Epilogue epilogue = {});
 
+// y = residual + project(activation(depthwise(activation(expand(x))))), where the wide maps in between
+// need not be in memory. Sandler et al., arXiv 1801.04381. `expand` and `project` are 1 x 1 and may be
+// null; `padding` is the depthwise convolution's.
+struct InvertedResidual {
+  const Conv2dWeight* expand = nullptr;
+  const Conv2dWeight* depthwise = nullptr;
+  const Conv2dWeight* project = nullptr;
+  std::array<int64_t, 4> padding = {0, 0, 0, 0};
+  Activation activation = {};
+  Tensor residual = {};
+};
+Tensor inverted_residual(const Tensor& x, const InvertedResidual& block);
+
 // TensorFlow's "SAME": output = ceil(input / stride), the odd pixel below and to the right.
 std::array<int64_t, 4> same_padding(int64_t height, int64_t width, const Conv2dWeight& weight);
 

@@ -1,7 +1,5 @@
 // y = softmax(scale * q k^T + bias + mask) v, one tile of queries against all keys of a head: the
 // scores of a tile stay in the second-level cache, memory is O(N).
-#include <limits>
-
 #include "ocelli/backend/cpu/cpu.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/tensor/convert.h"
@@ -46,10 +44,7 @@ void pack_head(const Head& h, float* keys, float* values) {
   for (int64_t p = 0; p * kPanel < h.nk; ++p) {
     float* into = keys + p * h.d * kPanel;
     const int64_t count = std::min(kPanel, h.nk - p * kPanel);
-    for (int64_t j = 0; j < count; ++j) {
-      const float* from = h.k + (p * kPanel + j) * h.k_row;
-      for (int64_t i = 0; i < h.d; ++i) into[i * kPanel + j] = from[i];
-    }
+    transpose(h.k + p * kPanel * h.k_row, h.k_row, count, h.d, into, kPanel);
     for (int64_t i = 0; count < kPanel && i < h.d; ++i) {
       std::fill(into + i * kPanel + count, into + (i + 1) * kPanel, 0.0f);
     }
@@ -80,7 +75,6 @@ HWY_INLINE void finish(const float* sums, int64_t rows, const float* factors, fl
 
 // Adds the bias (to scaled scores) and hides keys; everything past the keys is minus infinity, so that exp gives 0.
 HWY_INLINE void mask_row(const Head& h, int64_t query, int64_t padded, float* s) {
-  constexpr float kHidden = -std::numeric_limits<float>::infinity();
   if (h.bias) {
     for (int64_t j = 0; j < h.nk; ++j) {
       s[j] = s[j] * h.scale + h.bias[query * h.bias_row + j * h.bias_step];
@@ -88,12 +82,12 @@ HWY_INLINE void mask_row(const Head& h, int64_t query, int64_t padded, float* s)
   }
   if (h.mask) {
     for (int64_t j = 0; j < h.nk; ++j) {
-      if (!h.mask[j * h.mask_step]) s[j] = kHidden;
+      if (!h.mask[j * h.mask_step]) s[j] = -kInfinity;
     }
   }
   int64_t seen = h.nk;
   if (h.causal) seen = std::clamp<int64_t>(query + h.nk - h.nq + 1, 0, h.nk);
-  std::fill(s + seen, s + padded, kHidden);
+  std::fill(s + seen, s + padded, -kInfinity);
 }
 
 // s becomes exp(scale * (s - max s)); returns 1 / sum, or 0 for a row without keys. scale > 0.
@@ -102,15 +96,15 @@ HWY_INLINE float exponentials(float* s, int64_t padded, float scale) {
   Vec top = hn::Load(d, s);
   for (int64_t j = kLanes; j < padded; j += kLanes) top = hn::Max(top, hn::Load(d, s + j));
   const float highest = hn::GetLane(hn::MaxOfLanes(d, top));
-  if (highest == -std::numeric_limits<float>::infinity()) {
+  if (highest == -kInfinity) {
     std::fill(s, s + padded, 0.0f);
     return 0;
   }
-  const Vec shift = hn::Set(d, highest), factor = hn::Set(d, scale), nothing = hn::Set(d, -87.0f);
+  const float log2_scale = scale * 1.44269504f;
+  const Vec factor = hn::Set(d, log2_scale), shift = hn::Set(d, -highest * log2_scale);
   Vec sum = hn::Zero(d);
   for (int64_t j = 0; j < padded; j += kLanes) {
-    const Vec x = hn::Mul(hn::Sub(hn::Load(d, s + j), shift), factor);
-    const Vec e = hn::IfThenZeroElse(hn::Lt(x, nothing), fast_exp(d, x));
+    const Vec e = exp2_of_negative(d, hn::MulAdd(hn::Load(d, s + j), factor, shift));
     hn::Store(e, d, s + j);
     sum = hn::Add(sum, e);
   }
@@ -120,27 +114,29 @@ HWY_INLINE float exponentials(float* s, int64_t padded, float scale) {
 // Queries [begin, end) of a head; `scores` holds kTileRows rows of `padded` floats.
 void attend(const Head& h, const float* keys, const float* values, int64_t begin, int64_t end,
             float* scores) {
-  const int64_t padded = (h.nk + kPanel - 1) / kPanel * kPanel;
+  const auto up = [](int64_t n, int64_t step) { return (n + step - 1) / step * step; };
+  const int64_t padded = up(h.nk, kPanel);
   const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t q0 = begin + tile_begin(end - begin, tiles, t);
     const int64_t rows = begin + tile_begin(end - begin, tiles, t + 1) - q0;
     // Keys after the last one that a query of this tile sees need no scores.
     const int64_t last = h.causal ? std::clamp<int64_t>(q0 + rows + h.nk - h.nq, 0, h.nk) : h.nk;
-    const int64_t used = (last + kPanel - 1) / kPanel * kPanel;
+    const int64_t used = up(last, kLanes);
     for (int64_t p = 0; p * kPanel < used; ++p) {
-      tile_of(rows, h.q + q0 * h.q_row, h.q_row, keys + p * h.d * kPanel, h.d, scores + p * kPanel,
-              padded);
+      run_tile(rows, {h.q + q0 * h.q_row, h.q_row, keys + p * h.d * kPanel, h.d},
+               {.columns = used - p * kPanel, .keep = scores + p * kPanel, .keep_row = padded});
     }
     float factors[kTileRows];
     HWY_ALIGN float sums[kTileRows * kPanel];
     for (int64_t r = 0; r < rows; ++r) {
       float* s = scores + r * padded;
-      mask_row(h, q0 + r, std::max(used, padded), s);
+      mask_row(h, q0 + r, used, s);
       factors[r] = used > 0 ? exponentials(s, used, h.bias ? 1 : h.scale) : 0;
     }
     for (int64_t p = 0; p * kPanel < h.dv; ++p) {
-      tile_of(rows, scores, padded, values + p * h.nk * kPanel, last, sums, kPanel);
+      run_tile(rows, {scores, padded, values + p * h.nk * kPanel, last},
+               {.columns = h.dv - p * kPanel, .keep = sums, .keep_row = kPanel});
       finish(sums, rows, factors, h.y + q0 * h.y_row + p * kPanel, h.y_row, h.dv - p * kPanel);
     }
   }

@@ -31,6 +31,8 @@ class Cpu final : public Reference {
   PackedPtr pack_conv2d(const View& weight, const View* bias, const Conv2d& params) const override;
   void conv2d_packed(const View& y, const View& x, const Packed& weight, const Conv2d& params,
                      const Epilogue& epilogue) const override;
+  void inverted_residual(const View& y, const View& x,
+                         const PackedInvertedResidual& block) const override;
 };
 
 // A weight [N, K] as panels of `panel` columns: [ceil(N / panel)][K][panel], the last filled with

@@ -25,93 +25,39 @@ struct Range {
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
 
-constexpr int kNoActivation = -1;
-
-template <int kActivation>
-HWY_INLINE Vec activate(Vec v) {
-  if constexpr (kActivation == kNoActivation) return v;
-  else return apply<static_cast<Unary>(kActivation)>(Tag(), v);
+// Activations that bound the sums are applied in the tile's registers; the others in a second step,
+// when the sums lie in the first-level cache.
+bool bounds(Activation activation, TileEnd& end) {
+  if (!activation) return true;
+  if (*activation != Unary::relu && *activation != Unary::relu6) return false;
+  end.low = 0;
+  if (*activation == Unary::relu6) end.high = 6;
+  return true;
 }
 
-// The epilogue of `rows` rows of sums, kPanel apart, that belong at (row, column) of y.
-template <int kActivation>
-HWY_INLINE void finish(const LinearCall& call, const float* sums, int64_t rows, int64_t row,
-                       int64_t column) {
+// y = residual + scale * activation(sums) for the rows of a tile.
+template <Unary kActivation>
+HWY_INLINE void finish(const TileEnd& end, int64_t rows) {
   const Tag d;
-  const int64_t n = call.weight->n;
-  const float* bias = call.weight->bias.defined() ? call.weight->bias.data<float>() + column : nullptr;
-  const bool whole = column + kPanel <= n;
-  HWY_ALIGN float edge[kPanel];
-  for (int64_t r = 0; r < rows; ++r, sums += kPanel) {
-    const int64_t offset = (row + r) * call.ldy + column;
-    for (int64_t j = 0; j < kPanel; j += kLanes) {
-      Vec v = hn::Load(d, sums + j);
-      if (bias) v = hn::Add(v, hn::Load(d, bias + j));
-      v = activate<kActivation>(v);
-      if (!whole) {
-        hn::Store(v, d, edge + j);
-        continue;
-      }
-      if (call.scale) v = hn::Mul(v, hn::LoadU(d, call.scale + column + j));
-      if (call.residual) v = hn::Add(v, hn::LoadU(d, call.residual + offset + j));
-      hn::StoreU(v, d, call.y + offset + j);
-    }
-    for (int64_t j = 0; !whole && j < n - column; ++j) {
-      float v = edge[j];
-      if (call.scale) v *= call.scale[column + j];
-      if (call.residual) v += call.residual[offset + j];
-      call.y[offset + j] = v;
+  for (int64_t r = 0; r < rows; ++r) {
+    for (int64_t j = 0; j < end.columns; j += kLanes) {
+      const int64_t left = end.columns - j, at = r * end.ldy + j;
+      Vec v = apply<kActivation>(d, hn::Load(d, end.keep + r * end.keep_row + j));
+      if (end.scale) v = hn::Mul(v, load_some(end.scale + j, left));
+      if (end.residual) v = hn::Add(v, load_some(end.residual + at, left));
+      store_some(v, end.y + at, left);
     }
   }
 }
 
-template <int kActivation>
-void linear_block(const LinearCall& call, Range rows, Range panels) {
-  const PackedLinear& w = *call.weight;
-  const int64_t depth = w.k;
-  // A block of rows of x stays in the second-level cache while all panels pass over it; deep
-  // products are cut along K so that the block has enough rows to pay for reading the panels.
-  const int64_t slice = depth > 1536 ? (depth + (depth + 1023) / 1024 - 1) / ((depth + 1023) / 1024)
-                                     : std::max<int64_t>(depth, 1);
-  const int64_t block = std::max<int64_t>(cache_budget() / (slice * 4), 4 * kTileRows);
-  const int64_t slices = std::max<int64_t>((depth + slice - 1) / slice, 1);
-  const int64_t blocks = (rows.end - rows.begin + block - 1) / block;
-  const float* packed = w.panels.data<float>();
-  const int64_t held = slices > 1 ? (panels.end - panels.begin) * (block + kTileRows) : kTileRows;
-  const Tensor memory = Tensor::empty({held * kPanel});
-  float* sums = memory.data<float>();
-  for (int64_t i = 0; i < blocks; ++i) {
-    const int64_t first = rows.begin + tile_begin(rows.end - rows.begin, blocks, i);
-    const int64_t count = rows.begin + tile_begin(rows.end - rows.begin, blocks, i + 1) - first;
-    const int64_t tiles = (count + kTileRows - 1) / kTileRows;
-    for (int64_t s = 0; s < slices; ++s) {
-      const int64_t k0 = s * slice, k1 = std::min(depth, k0 + slice);
-      for (int64_t p = panels.begin; p < panels.end; ++p) {
-        const float* b = packed + (p * depth + k0) * kPanel;
-        for (int64_t t = 0; t < tiles; ++t) {
-          const int64_t r0 = tile_begin(count, tiles, t), r1 = tile_begin(count, tiles, t + 1);
-          const float* a = call.x + (first + r0) * call.ldx + k0;
-          // The partial sums of a panel lie together: [panel][row][kPanel].
-          float* part = sums + (slices > 1 ? ((p - panels.begin) * count + r0) * kPanel : 0);
-          tile_of(r1 - r0, a, call.ldx, b, k1 - k0, part, kPanel, s > 0);
-          if (s + 1 == slices) finish<kActivation>(call, part, r1 - r0, first + r0, p * kPanel);
-        }
-      }
-    }
-  }
-}
-
-void linear_part(const LinearCall& call, Range rows, Range panels) {
-  if (!call.activation) return linear_block<kNoActivation>(call, rows, panels);
-  switch (*call.activation) {
+void finish(Unary activation, const TileEnd& end, int64_t rows) {
+  switch (activation) {
 #define OCELLI_CASE(kind) \
-  case Unary::kind: return linear_block<static_cast<int>(Unary::kind)>(call, rows, panels)
+  case Unary::kind: return finish<Unary::kind>(end, rows)
     OCELLI_CASE(gelu);
     OCELLI_CASE(gelu_tanh);
     OCELLI_CASE(quick_gelu);
     OCELLI_CASE(silu);
-    OCELLI_CASE(relu);
-    OCELLI_CASE(relu6);
     OCELLI_CASE(sigmoid);
     OCELLI_CASE(tanh);
     OCELLI_CASE(hardswish);
@@ -120,20 +66,120 @@ void linear_part(const LinearCall& call, Range rows, Range panels) {
   }
 }
 
+// Rows whose distance is a multiple of a page fall on the same lines of the first-level cache; a
+// block of them is copied to rows that do not, where enough panels pass over it to pay for that.
+bool rows_collide(int64_t lda, int64_t panels) { return lda % 1024 == 0 && kTileRows > 8 && panels >= 4; }
+
+// Rows and panels of one call, on one thread. A block of rows of x stays in the second-level cache
+// while all panels pass over it; deep products are cut along K into slices so that the block has
+// enough rows to pay for reading the panels.
+class LinearPart {
+ public:
+  LinearPart(const LinearCall& call, Range rows, Range panels)
+      : call_(call), w_(*call.weight), rows_(rows), panels_(panels) {
+    slices_ = w_.k > 1536 ? (w_.k + 1023) / 1024 : 1;
+    slice_ = std::max<int64_t>((w_.k + slices_ - 1) / slices_, 1);
+    block_ = std::max<int64_t>(cache_budget() / (slice_ * 4), 4 * kTileRows);
+    const int64_t count = panels.end - panels.begin;
+    const int64_t sums = slices_ > 1 ? count * (block_ + 1) * kPanel : kTileRows * kPanel;
+    if (rows_collide(call.ldx, count)) copy_row_ = (slice_ + 15) / 16 * 16 + 16;
+    memory_ = Tensor::empty({sums + copy_row_ * (block_ + 1)});
+    copy_ = memory_.data<float>() + sums;
+    finishes_ = bounds(call.activation, end_);
+    end_.ldy = call.ldy;
+    end_.keep_row = kPanel;
+  }
+
+  void operator()() {
+    const int64_t count = rows_.end - rows_.begin, blocks = (count + block_ - 1) / block_;
+    for (int64_t i = 0; i < blocks; ++i) {
+      const Range rows{rows_.begin + tile_begin(count, blocks, i), rows_.begin + tile_begin(count, blocks, i + 1)};
+      for (int64_t s = 0; s < slices_; ++s) run_slice(rows, s);
+    }
+  }
+
+ private:
+  void run_slice(Range rows, int64_t s) {
+    const int64_t k = s * slice_, count = rows.end - rows.begin;
+    TileBegin begin{call_.x + rows.begin * call_.ldx + k, call_.ldx, nullptr, std::min(slice_, w_.k - k)};
+    if (copy_row_) {
+      for (int64_t r = 0; r < count; ++r) std::copy_n(begin.a + r * begin.lda, begin.depth, copy_ + r * copy_row_);
+      begin.a = copy_;
+      begin.lda = copy_row_;
+    }
+    for (int64_t p = panels_.begin; p < panels_.end; ++p) {
+      const int64_t column = p * kPanel;
+      begin.b = w_.panels.data<float>() + (p * w_.k + k) * kPanel;
+      begin.next = p + 1 < panels_.end ? begin.b + w_.k * kPanel : nullptr;
+      end_.columns = std::min(kPanel, w_.n - column);
+      end_.bias = w_.bias.defined() ? w_.bias.data<float>() + column : nullptr;
+      end_.scale = call_.scale ? call_.scale + column : nullptr;
+      // The sums of a panel lie together: [panel][row][kPanel].
+      float* sums = memory_.data<float>() + (slices_ > 1 ? (p - panels_.begin) * count * kPanel : 0);
+      run_panel(begin, {rows.begin * call_.ldy + column, count, s, sums});
+    }
+  }
+
+  struct Panel {
+    int64_t at, rows, slice;  // `at`: the panel's place in y
+    float* sums;
+  };
+
+  void run_panel(TileBegin begin, const Panel& panel) {
+    const int64_t tiles = (panel.rows + kTileRows - 1) / kTileRows;
+    const bool last = panel.slice + 1 == slices_;
+    const float *a = begin.a, *next = begin.next;
+    for (int64_t t = 0; t < tiles; ++t) {
+      const int64_t r0 = tile_begin(panel.rows, tiles, t), rows = tile_begin(panel.rows, tiles, t + 1) - r0;
+      begin.a = a + r0 * begin.lda;
+      if (next) {
+        begin.next = next + begin.depth * kPanel * t / tiles;
+        begin.next_end = next + begin.depth * kPanel * (t + 1) / tiles;
+      }
+      float* sums = panel.sums + (slices_ > 1 ? r0 * kPanel : 0);
+      end_.start = panel.slice > 0 ? sums : nullptr;
+      end_.keep = last && finishes_ ? nullptr : sums;
+      const int64_t at = panel.at + r0 * call_.ldy;
+      end_.y = call_.y + at;
+      end_.residual = call_.residual ? call_.residual + at : nullptr;
+      run_tile(rows, begin, end_);
+      if (last && !finishes_) finish(*call_.activation, end_, rows);
+    }
+  }
+
+  const LinearCall& call_;
+  const PackedLinear& w_;
+  const Range rows_, panels_;
+  int64_t slices_, slice_, block_;
+  Tensor memory_;
+  float* copy_;           // a block of rows of x, rows copy_row_ apart
+  int64_t copy_row_ = 0;  // 0: not copied
+  TileEnd end_;
+  bool finishes_;         // the tile itself makes y
+};
+
+void linear_part(const LinearCall& call, Range rows, Range panels) { LinearPart(call, rows, panels)(); }
+
 int64_t panel_width() { return kPanel; }
 int64_t tile_rows() { return kTileRows; }
 
 // panels[p][k][j] = w[p * kPanel + j][k]
 void pack_panels(const View& weight, float* packed, Range panels) {
   const int64_t n = weight.shape[0], depth = weight.shape[1];
+  const int64_t row = weight.strides[0], column = weight.strides[1];
   for (int64_t p = panels.begin; p < panels.end; ++p) {
     float* into = packed + p * depth * kPanel;
-    for (int64_t j = 0; j < kPanel; ++j) {
-      const int64_t row = p * kPanel + j;
-      const float* from = weight.as<float>() + row * weight.strides[0];
+    const float* from = weight.as<float>() + p * kPanel * row;
+    const int64_t count = std::min(kPanel, n - p * kPanel);
+    if (column == 1) {
+      transpose(from, row, count, depth, into, kPanel);
+    } else {
       for (int64_t k = 0; k < depth; ++k) {
-        into[k * kPanel + j] = row < n ? from[k * weight.strides[1]] : 0.0f;
+        for (int64_t j = 0; j < count; ++j) into[k * kPanel + j] = from[j * row + k * column];
       }
+    }
+    for (int64_t k = 0; count < kPanel && k < depth; ++k) {
+      std::fill(into + k * kPanel + count, into + (k + 1) * kPanel, 0.0f);
     }
   }
 }

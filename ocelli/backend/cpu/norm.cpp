@@ -10,41 +10,10 @@
 #include "hwy/highway.h"
 
 #include "ocelli/backend/cpu/math-inl.h"
+#include "ocelli/backend/cpu/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
-
-using Tag = hn::ScalableTag<float>;
-using Vec = hn::Vec<Tag>;
-constexpr auto kLanes = static_cast<int64_t>(hn::MaxLanes(Tag()));
-
-// Calls body(i, vector) over n values in whole vectors; the last ones are filled up with `fill`.
-template <class F>
-HWY_INLINE void for_each_vector(const float* x, int64_t n, float fill, const F& body) {
-  const Tag d;
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) body(i, hn::LoadU(d, x + i));
-  if (i == n) return;
-  HWY_ALIGN float rest[kLanes];
-  for (int64_t j = 0; j < kLanes; ++j) rest[j] = i + j < n ? x[i + j] : fill;
-  body(i, hn::Load(d, rest));
-}
-
-HWY_INLINE void store_some(Vec v, float* y, int64_t i, int64_t n) {
-  const Tag d;
-  if (i + kLanes <= n) return hn::StoreU(v, d, y + i);
-  HWY_ALIGN float rest[kLanes];
-  hn::Store(v, d, rest);
-  for (int64_t j = i; j < n; ++j) y[j] = rest[j - i];
-}
-
-HWY_INLINE Vec load_some(const float* x, int64_t i, int64_t n) {
-  const Tag d;
-  if (i + kLanes <= n) return hn::LoadU(d, x + i);
-  HWY_ALIGN float rest[kLanes] = {};
-  for (int64_t j = i; j < n; ++j) rest[j - i] = x[j];
-  return hn::Load(d, rest);
-}
 
 HWY_INLINE float total(Vec v) { return hn::GetLane(hn::SumOfLanes(Tag(), v)); }
 
@@ -73,9 +42,9 @@ void layer_norm_row(const float* x, float* y, int64_t n, const float* weight, co
   const Vec factor = hn::Set(d, 1 / std::sqrt(total(squares) / static_cast<float>(n) + eps));
   for_each_vector(x, n, mean, [&](int64_t i, Vec v) HWY_ATTR {
     v = hn::Mul(hn::Sub(v, centre), factor);
-    if (weight) v = hn::Mul(v, load_some(weight, i, n));
-    if (bias) v = hn::Add(v, load_some(bias, i, n));
-    store_some(v, y, i, n);
+    if (weight) v = hn::Mul(v, load_some(weight + i, n - i));
+    if (bias) v = hn::Add(v, load_some(bias + i, n - i));
+    store_some(v, y + i, n - i);
   });
 }
 
@@ -86,7 +55,7 @@ void rms_norm_row(const float* x, float* y, int64_t n, const float* weight, floa
   const Vec factor = hn::Set(d, 1 / std::sqrt(total(squares) / static_cast<float>(n) + eps));
   for_each_vector(x, n, 0, [&](int64_t i, Vec v) HWY_ATTR {
     v = hn::Mul(v, factor);
-    store_some(weight ? hn::Mul(v, load_some(weight, i, n)) : v, y, i, n);
+    store_some(weight ? hn::Mul(v, load_some(weight + i, n - i)) : v, y + i, n - i);
   });
 }
 
@@ -108,10 +77,10 @@ void softmax_row(const float* x, float* y, int64_t n) {
   const Tag d;
   const Vec top = hn::Set(d, row_max(x, n));
   for_each_vector(x, n, 0, [&](int64_t i, Vec v) HWY_ATTR {
-    store_some(fast_exp(d, hn::Sub(v, top)), y, i, n);
+    store_some(fast_exp(d, hn::Sub(v, top)), y + i, n - i);
   });
   const Vec factor = hn::Set(d, 1 / row_sum(y, n));
-  for_each_vector(y, n, 0, [&](int64_t i, Vec v) HWY_ATTR { store_some(hn::Mul(v, factor), y, i, n); });
+  for_each_vector(y, n, 0, [&](int64_t i, Vec v) HWY_ATTR { store_some(hn::Mul(v, factor), y + i, n - i); });
 }
 
 // y[c] = fold over n rows of x[i * stride + c], for a run of columns.
@@ -119,15 +88,15 @@ void reduce_columns(Reduce kind, const float* x, int64_t n, int64_t stride, int6
                     float* y) {
   const Tag d;
   for (int64_t c = 0; c < columns; c += kLanes) {
-    Vec acc = load_some(x, c, columns);
+    Vec acc = load_some(x + c, columns - c);
     for (int64_t i = 1; i < n; ++i) {
-      const Vec v = load_some(x + i * stride, c, columns);
+      const Vec v = load_some(x + i * stride + c, columns - c);
       if (kind == Reduce::max) acc = hn::Max(acc, v);
       else if (kind == Reduce::min) acc = hn::Min(acc, v);
       else acc = hn::Add(acc, v);
     }
     if (kind == Reduce::mean) acc = hn::Mul(acc, hn::Set(d, 1 / static_cast<float>(n)));
-    store_some(acc, y, c, columns);
+    store_some(acc, y + c, columns - c);
   }
 }
 

@@ -1,0 +1,254 @@
+"""Speed of Ocelli beside PyTorch, ONNX Runtime and OpenVINO: f32, same weights, same minute, in turns.
+
+usage: versus_peers.py [--threads 1,2] [--batches 1,8] [--only SUBSTRING,...] [--rounds 5] [--seconds 1]
+                       [--engines torch,ort,ov] [--ocelli build/cli/ocelli] [--json out.json]
+
+Run with the reference environment (../shared/tools/reference-env.sh). For each model, batch and number
+of threads every engine sits in a process of its own and gets SECONDS of work in turn, ROUNDS times over,
+so that a slow minute of the machine hits all alike. Printed is the best run of each, in milliseconds, and
+the ratio best peer / Ocelli: above 1, Ocelli is faster. Models are made once, in build/bench.
+"""
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+import warnings
+
+import numpy
+
+warnings.filterwarnings("ignore")
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+WORK = ROOT / "build" / "bench"
+
+
+# --- Models: a folder for Ocelli, the same module for PyTorch, an ONNX file for the others. ---
+
+
+class Timm:
+    """A timm architecture, with a checkpoint's weights where there is one."""
+
+    def __init__(self, architecture, checkpoint=None):
+        self.architecture = architecture
+        self.checkpoint = checkpoint and ROOT / checkpoint
+
+    def write(self, folder):
+        import timm
+        import torch
+        from safetensors.torch import load_file, save_file
+
+        model = timm.create_model(self.architecture)
+        if self.checkpoint and self.checkpoint.exists():
+            read = load_file if self.checkpoint.suffix == ".safetensors" else torch.load
+            model.load_state_dict(read(self.checkpoint))
+        save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
+        (folder / "config.json").write_text(json.dumps({"architecture": self.architecture, "num_classes": 1000}))
+
+    def open(self, folder):
+        import timm
+        from safetensors.torch import load_file
+
+        model = timm.create_model(self.architecture)
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+        return model.eval()
+
+    def inputs(self, batch):
+        return numpy.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=numpy.float32)
+
+
+class Clip:
+    """A tower of CLIP ViT-B/32 with random weights."""
+
+    def __init__(self, tower):
+        self.tower = tower
+
+    def write(self, folder):
+        from transformers import CLIPConfig, CLIPModel
+
+        CLIPModel(CLIPConfig()).save_pretrained(folder)
+
+    def open(self, folder):
+        import torch
+        from transformers import CLIPModel
+
+        clip = CLIPModel.from_pretrained(folder).eval()
+
+        class Tower(torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.clip = clip
+
+        class Image(Tower):
+            def forward(self, x):
+                return self.clip.visual_projection(self.clip.vision_model(x).pooler_output)
+
+        class Text(Tower):
+            def forward(self, ids):
+                return self.clip.text_projection(self.clip.text_model(ids).pooler_output)
+
+        return Image() if self.tower == "image" else Text()
+
+    def inputs(self, batch):
+        generator = numpy.random.default_rng(0)
+        if self.tower == "text":
+            return generator.integers(0, 49000, (batch, 77))
+        return generator.standard_normal((batch, 3, 224, 224), dtype=numpy.float32)
+
+
+MODELS = {
+    "vit_tiny16": Timm("vit_tiny_patch16_224", "../shared/weights/vit_tiny_patch16_224/model.safetensors"),
+    "vit_base16": Timm("vit_base_patch16_224"),
+    "clip_b32_image": Clip("image"),
+    "clip_b32_text": Clip("text"),
+    "efficientnet_lite0": Timm("tf_efficientnet_lite0"),
+}
+
+
+def prepare(name, batches):
+    """Writes build/bench/NAME: the model folder and an ONNX file for each batch size."""
+    import torch
+
+    folder, model = WORK / name, MODELS[name]
+    torch.manual_seed(0)
+    if not (folder / "done").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        model.write(folder)
+        (folder / "done").touch()
+    for batch in batches:
+        path = folder / f"b{batch}.onnx"
+        if not path.exists():
+            x = torch.from_numpy(model.inputs(batch))
+            torch.onnx.export(model.open(folder), (x,), path, input_names=["x"], opset_version=18, dynamo=False)
+
+
+# --- Engines: each a process that answers every line on standard input with its times. ---
+
+
+def make_runner(engine, name, batch, threads):
+    folder, x = WORK / name, MODELS[name].inputs(batch)
+    path = str(folder / f"b{batch}.onnx")
+    if engine == "ov":
+        import openvino
+
+        options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        request = openvino.Core().compile_model(path, "CPU", options).create_infer_request()
+        return lambda: request.infer([x])
+    if engine == "ort":
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return lambda: session.run(None, {"x": x})
+    import torch
+
+    torch.set_num_threads(threads)
+    model, tensor = MODELS[name].open(folder), torch.from_numpy(x)
+
+    def run():
+        with torch.inference_mode():
+            model(tensor)
+
+    return run
+
+
+def serve(engine, name, batch, threads, seconds):
+    run = make_runner(engine, name, int(batch), int(threads))
+    run()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        times = []
+        start = time.perf_counter()
+        while len(times) < 3 or time.perf_counter() - start < float(seconds):
+            begin = time.perf_counter()
+            run()
+            times.append(1e3 * (time.perf_counter() - begin))
+        print(json.dumps(times), flush=True)
+
+
+class Peer:
+    def __init__(self, engine, name, batch, threads, seconds):
+        environment = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
+        command = [sys.executable, __file__, "--serve", engine, name, str(batch), str(threads), str(seconds)]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
+        if self.process.stdout.readline().strip() != "ready":
+            raise RuntimeError(f"{engine} did not start: {' '.join(command)}")
+
+    def times(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def close(self):
+        self.process.stdin.close()
+        self.process.wait()
+
+
+class Ocelli:
+    def __init__(self, program, name, batch, threads, seconds):
+        self.command = [program, "bench", str(WORK / name), "-b", str(batch), "-t", str(threads), "--seconds", str(seconds), "--json"]
+        if name.endswith("_text"):
+            self.command.append("--text")
+
+    def row(self):
+        return json.loads(subprocess.run(self.command, check=True, capture_output=True, text=True).stdout)[0]
+
+
+def compare(name, batch, threads, options):
+    peers = {engine: Peer(engine, name, batch, threads, options.seconds) for engine in options.engines}
+    ocelli = Ocelli(options.ocelli, name, batch, threads, options.seconds)
+    best = dict.fromkeys(["ocelli", *peers], float("inf"))
+    roof_share = 0.0
+    for _ in range(options.rounds):
+        row = ocelli.row()
+        best["ocelli"] = min(best["ocelli"], row["best_ms"])
+        roof_share = max(roof_share, row["roof_share"])
+        for engine, peer in peers.items():
+            best[engine] = min(best[engine], *peer.times())
+    for peer in peers.values():
+        peer.close()
+    ratio = min(best[engine] for engine in peers) / best["ocelli"]
+    return {"model": name, "batch": batch, "threads": threads, **best, "ratio": ratio, "roof_share": roof_share}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    numbers = lambda text: [int(x) for x in text.split(",")]
+    parser.add_argument("--threads", type=numbers, default=[1, 2])
+    parser.add_argument("--batches", type=numbers, default=[1, 8])
+    parser.add_argument("--only", default="")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--engines", type=lambda text: text.split(","), default=["torch", "ort", "ov"])
+    parser.add_argument("--ocelli", default=str(ROOT / "build/cli/ocelli"))
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    rows = []
+    print(f"{'model':<20} {'batch':>5} {'threads':>7} {'ocelli':>9} " + " ".join(f"{e:>9}" for e in options.engines) + f" {'ratio':>6} {'roof':>6}")
+    for name in MODELS:
+        if options.only and not any(part in name for part in options.only.split(",")):
+            continue
+        subprocess.run([sys.executable, __file__, "--prepare", name, *map(str, options.batches)], check=True)
+        for threads in options.threads:
+            for batch in options.batches:
+                row = compare(name, batch, threads, options)
+                rows.append(row)
+                print(f"{name:<20} {batch:>5} {threads:>7} {row['ocelli']:>9.2f} " + " ".join(f"{row[e]:>9.2f}" for e in options.engines)
+                      + f" {row['ratio']:>6.2f} {100 * row['roof_share']:>5.1f}%", flush=True)
+    product = 1.0
+    for row in rows:
+        product *= row["ratio"]
+    print(f"geometric mean of the ratios: {product ** (1 / len(rows)):.3f}; below 1.0: {sum(r['ratio'] < 1 for r in rows)} of {len(rows)}")
+    if options.json:
+        pathlib.Path(options.json).write_text(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--serve"]:
+        serve(*sys.argv[2:])
+    elif sys.argv[1:2] == ["--prepare"]:
+        prepare(sys.argv[2], [int(x) for x in sys.argv[3:]])
+    else:
+        main()

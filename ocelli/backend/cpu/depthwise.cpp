@@ -1,0 +1,343 @@
+// Depthwise convolution of [B, H, W, C] maps, alone or between two pointwise ones (the inverted
+// residual of Sandler et al., arXiv 1801.04381). The wide maps of an inverted residual are never in
+// memory whole: expanded rows live in a ring in the second-level cache until no output row needs them.
+#include "ocelli/backend/cpu/conv.h"
+#include "ocelli/backend/cpu/tile.h"
+#include "ocelli/base/threads.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "ocelli/backend/cpu/depthwise.cpp"
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+
+#include "ocelli/backend/cpu/math-inl.h"
+#include "ocelli/backend/cpu/vector-inl.h"
+
+#ifndef OCELLI_BACKEND_CPU_DEPTHWISE_ONCE
+#define OCELLI_BACKEND_CPU_DEPTHWISE_ONCE
+namespace ocelli::backend {
+
+// y[j, c] = bias[c] + sum_{r,s} rows[r][j * stride - left + s * dilation, c] taps[r, s, c]
+struct DepthwiseRow {
+  const float* const* rows;  // the input rows under the kernel; null for one outside the image
+  int64_t width;             // of the input rows
+  const float* taps;
+  const float* bias;  // or null
+  float* y;
+  int64_t out_width, channels;
+  int64_t kernel_height, kernel_width, stride, dilation, left;
+  float low, high;  // bounds of y
+};
+
+// y = residual + scale * activation(y), rows of `channels` floats.
+struct RowsEnd {
+  float* y;
+  int64_t rows, channels;
+  Activation activation;
+  const float *scale, *residual;  // or null
+};
+
+}  // namespace ocelli::backend
+#endif
+
+HWY_BEFORE_NAMESPACE();
+namespace ocelli::backend::HWY_NAMESPACE {
+
+HWY_INLINE Vec clamp(Vec v, const DepthwiseRow& row) {
+  const Tag d;
+  return hn::Min(hn::Set(d, row.high), hn::Max(hn::Set(d, row.low), v));
+}
+
+// kColumns outputs from column j on, one vector of channels from c on. Dilation is 1 and every tap
+// lies inside the row; each input is loaded once.
+template <int kKernel, int kStride, int kColumns>
+HWY_INLINE void inner_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
+  const Tag d;
+  const int64_t channels = row.channels;
+  Vec sums[kColumns];
+  const Vec start = row.bias ? hn::LoadU(d, row.bias + c) : hn::Zero(d);
+#pragma GCC unroll 8
+  for (int t = 0; t < kColumns; ++t) sums[t] = start;
+  const float* taps = row.taps + c;
+  for (int64_t r = 0; r < row.kernel_height; ++r, taps += kKernel * channels) {
+    if (!row.rows[r]) continue;
+    const float* x = row.rows[r] + (j * kStride - row.left) * channels + c;
+    Vec weights[kKernel];
+#pragma GCC unroll 8
+    for (int s = 0; s < kKernel; ++s) weights[s] = hn::LoadU(d, taps + s * channels);
+#pragma GCC unroll 32
+    for (int i = 0; i < (kColumns - 1) * kStride + kKernel; ++i) {
+      const Vec in = hn::LoadU(d, x + i * channels);
+#pragma GCC unroll 8
+      for (int s = 0; s < kKernel; ++s) {
+        const int t = (i - s) / kStride;
+        if (i >= s && (i - s) % kStride == 0 && t < kColumns) sums[t] = hn::MulAdd(in, weights[s], sums[t]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < kColumns; ++t) hn::StoreU(clamp(sums[t], row), d, row.y + (j + t) * channels + c);
+}
+
+// One output column, kVectors vectors of channels, taps outside the row left out; the last vector may
+// be short.
+template <int kVectors>
+HWY_INLINE void any_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
+  const Tag d;
+  const int64_t channels = row.channels, left = channels - c;
+  const auto load = [&](const float* p, int v) HWY_ATTR {
+    return kVectors == 1 ? load_some(p, left) : hn::LoadU(d, p + v * kLanes);
+  };
+  Vec sums[kVectors];
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) sums[v] = row.bias ? load(row.bias + c, v) : hn::Zero(d);
+  for (int64_t r = 0; r < row.kernel_height; ++r) {
+    if (!row.rows[r]) continue;
+    for (int64_t s = 0; s < row.kernel_width; ++s) {
+      const int64_t at = j * row.stride - row.left + s * row.dilation;
+      if (at < 0 || at >= row.width) continue;
+      const float* x = row.rows[r] + at * channels + c;
+      const float* tap = row.taps + (r * row.kernel_width + s) * channels + c;
+#pragma GCC unroll 4
+      for (int v = 0; v < kVectors; ++v) sums[v] = hn::MulAdd(load(x, v), load(tap, v), sums[v]);
+    }
+  }
+  float* y = row.y + j * channels + c;
+#pragma GCC unroll 4
+  for (int v = 0; v < kVectors; ++v) {
+    const Vec sum = clamp(sums[v], row);
+    if constexpr (kVectors == 1) store_some(sum, y, left);
+    else hn::StoreU(sum, d, y + v * kLanes);
+  }
+}
+
+void any_columns(const DepthwiseRow& row, int64_t begin, int64_t end) {
+  for (int64_t j = begin; j < end; ++j) {
+    int64_t c = 0;
+    for (; c + 4 * kLanes <= row.channels; c += 4 * kLanes) any_tile<4>(row, j, c);
+    for (; c < row.channels; c += kLanes) any_tile<1>(row, j, c);
+  }
+}
+
+// Sums, inputs and weights of a tile share 32 registers, or 16.
+template <int kKernel, int kStride>
+void inner_columns(const DepthwiseRow& row, int64_t begin, int64_t end) {
+  constexpr int kColumns = HWY_TARGET <= HWY_AVX3 ? (kKernel == 5 && kStride == 2 ? 6 : 8) : 4;
+  for (int64_t c = 0; c < row.channels; c += kLanes) {
+    int64_t j = begin;
+    if (c + kLanes <= row.channels) {
+      for (; j + kColumns <= end; j += kColumns) inner_tile<kKernel, kStride, kColumns>(row, j, c);
+      for (; j + 2 <= end; j += 2) inner_tile<kKernel, kStride, 2>(row, j, c);
+    }
+    for (; j < end; ++j) any_tile<1>(row, j, c);
+  }
+}
+
+void depthwise_row(const DepthwiseRow& row) {
+  // Columns [begin, end) see nothing outside the row.
+  const int64_t reach = (row.kernel_width - 1) * row.dilation;
+  const int64_t begin = std::min((row.left + row.stride - 1) / row.stride, row.out_width);
+  const int64_t room = row.width - 1 - reach + row.left;
+  const int64_t end = std::clamp(room < 0 ? 0 : room / row.stride + 1, begin, row.out_width);
+  const auto is = [&](int64_t kernel, int64_t stride) {
+    return row.dilation == 1 && row.kernel_width == kernel && row.stride == stride;
+  };
+  any_columns(row, 0, begin);
+  if (is(3, 1)) inner_columns<3, 1>(row, begin, end);
+  else if (is(3, 2)) inner_columns<3, 2>(row, begin, end);
+  else if (is(5, 1)) inner_columns<5, 1>(row, begin, end);
+  else if (is(5, 2)) inner_columns<5, 2>(row, begin, end);
+  else if (is(7, 1)) inner_columns<7, 1>(row, begin, end);
+  else any_columns(row, begin, end);
+  any_columns(row, end, row.out_width);
+}
+
+template <int kActivation>
+HWY_INLINE void finish_rows_as(const RowsEnd& end) {
+  const Tag d;
+  for (int64_t r = 0; r < end.rows; ++r) {
+    float* y = end.y + r * end.channels;
+    const float* residual = end.residual ? end.residual + r * end.channels : nullptr;
+    for (int64_t c = 0; c < end.channels; c += kLanes) {
+      const int64_t left = end.channels - c;
+      Vec v = load_some(y + c, left);
+      if constexpr (kActivation >= 0) v = apply<static_cast<Unary>(kActivation)>(d, v);
+      if (end.scale) v = hn::Mul(v, load_some(end.scale + c, left));
+      if (residual) v = hn::Add(v, load_some(residual + c, left));
+      store_some(v, y + c, left);
+    }
+  }
+}
+
+void finish_rows(const RowsEnd& end) {
+  if (!end.activation) return finish_rows_as<-1>(end);
+  switch (*end.activation) {
+#define OCELLI_CASE(kind) \
+  case Unary::kind: return finish_rows_as<static_cast<int>(Unary::kind)>(end)
+    OCELLI_CASE(relu);
+    OCELLI_CASE(relu6);
+    OCELLI_CASE(silu);
+    OCELLI_CASE(gelu);
+    OCELLI_CASE(gelu_tanh);
+    OCELLI_CASE(quick_gelu);
+    OCELLI_CASE(sigmoid);
+    OCELLI_CASE(tanh);
+    OCELLI_CASE(hardswish);
+#undef OCELLI_CASE
+    default: fail(ErrorCode::unsupported, "conv2d: this activation cannot be fused");
+  }
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace ocelli::backend::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace ocelli::backend {
+
+HWY_EXPORT(depthwise_row);
+HWY_EXPORT(finish_rows);
+
+namespace {
+
+// The rows of a map that a thread works on: those of x itself, or those of expand(x), made when first
+// needed and kept in a ring.
+class SourceRows {
+ public:
+  SourceRows(const View& x, const PackedLinear* expand, Activation activation, int64_t capacity)
+      : x_(x), expand_(expand), activation_(activation), capacity_(capacity), channels_(expand ? expand->n : x.shape[3]) {
+    if (expand) ring_ = Tensor::empty({capacity, x.shape[2] * channels_});
+  }
+
+  // Rows [first, last) of image b are there from now on.
+  void need(int64_t b, int64_t first, int64_t last) {
+    if (!expand_) {
+      image_ = b;
+      return;
+    }
+    if (b != image_ || first > end_) end_ = first;
+    image_ = b;
+    while (end_ < last) {
+      const int64_t count = std::min(last - end_, capacity_ - end_ % capacity_);
+      const int64_t width = x_.shape[2];
+      linear_serial({x_row(end_), x_.shape[3], ring_row(end_), channels_, count * width, expand_, activation_,
+                     nullptr, nullptr});
+      end_ += count;
+    }
+  }
+
+  const float* row(int64_t h) const {
+    if (h < 0 || h >= x_.shape[1]) return nullptr;
+    return expand_ ? ring_row(h) : x_row(h);
+  }
+
+ private:
+  const float* x_row(int64_t h) const {
+    return x_.as<float>() + (image_ * x_.shape[1] + h) * x_.shape[2] * x_.shape[3];
+  }
+  float* ring_row(int64_t h) const { return ring_.data<float>() + h % capacity_ * x_.shape[2] * channels_; }
+
+  const View& x_;
+  const PackedLinear* expand_;
+  Activation activation_;
+  const int64_t capacity_, channels_;
+  Tensor ring_;
+  int64_t image_ = -1, end_ = 0;  // rows before end_ were made
+};
+
+class Run {
+ public:
+  Run(const View& y, const View& x, const PackedInvertedResidual& block)
+      : y_(y), x_(x), block_(block), depthwise_(static_cast<const PackedConv&>(*block.depthwise)),
+        expand_(linear_of(block.expand)), project_(linear_of(block.project)), channels_(depthwise_.shape[0]) {
+    const Conv2d& p = block.params;
+    reach_ = (depthwise_.shape[2] - 1) * p.dilation[0] + 1;
+    const int64_t wide_row = x.shape[2] * channels_, out_row = y.shape[2] * channels_;
+    const int64_t row = (expand_ ? p.stride[0] * wide_row : 0) + (project_ ? out_row : 0);
+    const int64_t fits = (cache_budget() / 4 - (expand_ ? reach_ * wide_row : 0)) / std::max<int64_t>(row, 1);
+    band_ = std::clamp<int64_t>(fits, 1, y.shape[1]);
+  }
+
+  // Output rows [begin, end) of all images, on one thread.
+  void operator()(int64_t begin, int64_t end) const {
+    const int64_t height = y_.shape[1];
+    SourceRows source(x_, expand_, block_.activation, std::min((band_ - 1) * block_.params.stride[0] + reach_, x_.shape[1]));
+    const Tensor between = project_ ? Tensor::empty({band_ * y_.shape[2] * channels_}) : Tensor();
+    while (begin < end) {
+      const int64_t b = begin / height, first = begin % height, rows = std::min({band_, end - begin, height - first});
+      float* wide = project_ ? between.data<float>() : y_.as<float>() + begin * y_.shape[2] * channels_;
+      convolve(source, b, first, rows, wide);
+      if (project_) project(between.data<float>(), begin, rows);
+      begin += rows;
+    }
+  }
+
+ private:
+  static const PackedLinear* linear_of(const Packed* conv) {
+    return conv ? static_cast<const PackedConv*>(conv)->groups[0].get() : nullptr;
+  }
+
+  // Output rows of image b into `wide`.
+  void convolve(SourceRows& source, int64_t b, int64_t first, int64_t rows, float* wide) const {
+    const Conv2d& p = block_.params;
+    const int64_t top = first * p.stride[0] - p.padding[0];
+    const int64_t bottom = top + (rows - 1) * p.stride[0] + reach_;
+    source.need(b, std::max<int64_t>(top, 0), std::clamp<int64_t>(bottom, 0, x_.shape[1]));
+    const bool last = !project_;
+    const bool bounded = block_.activation == Unary::relu || block_.activation == Unary::relu6;
+    const float* scale = last && block_.scale ? block_.scale->as<float>() : nullptr;
+    const int64_t size = y_.shape[2] * channels_;
+    std::vector<const float*> under(static_cast<size_t>(depthwise_.shape[2]));
+    DepthwiseRow row{under.data(), x_.shape[2], depthwise_.taps.data<float>(),
+                     depthwise_.bias.defined() ? depthwise_.bias.data<float>() : nullptr, wide, y_.shape[2], channels_,
+                     depthwise_.shape[2], depthwise_.shape[3], p.stride[1], p.dilation[1], p.padding[1],
+                     bounded ? 0 : -kInfinity, block_.activation == Unary::relu6 ? 6 : kInfinity};
+    for (int64_t i = 0; i < rows; ++i, row.y += size) {
+      for (size_t r = 0; r < under.size(); ++r) {
+        under[r] = source.row(top + i * p.stride[0] + static_cast<int64_t>(r) * p.dilation[0]);
+      }
+      HWY_DYNAMIC_DISPATCH(depthwise_row)(row);
+      const float* residual =
+          last && block_.residual ? block_.residual->as<float>() + (b * y_.shape[1] + first + i) * size : nullptr;
+      if ((!block_.activation || bounded) && !scale && !residual) continue;
+      HWY_DYNAMIC_DISPATCH(finish_rows)
+      ({row.y, y_.shape[2], channels_, bounded ? std::nullopt : block_.activation, scale, residual});
+    }
+  }
+
+  void project(const float* wide, int64_t begin, int64_t rows) const {
+    const int64_t at = begin * y_.shape[2] * y_.shape[3];
+    linear_serial({wide, channels_, y_.as<float>() + at, y_.shape[3], rows * y_.shape[2], project_, std::nullopt,
+                   block_.scale ? block_.scale->as<float>() : nullptr,
+                   block_.residual ? block_.residual->as<float>() + at : nullptr});
+  }
+
+  const View &y_, &x_;
+  const PackedInvertedResidual& block_;
+  const PackedConv& depthwise_;
+  const PackedLinear *expand_, *project_;
+  int64_t channels_, reach_, band_;
+};
+
+}  // namespace
+
+void Cpu::inverted_residual(const View& y, const View& x, const PackedInvertedResidual& block) const {
+  if (y.shape.numel() == 0) return;
+  const int64_t rows = y.shape[0] * y.shape[1], threads = std::min<int64_t>(num_threads(), rows);
+  const auto& depthwise = static_cast<const PackedConv&>(*block.depthwise);
+  // Where a thread's part begins inside an image it expands rows that its neighbour expands as well;
+  // when that is more than a tenth of all, the expanded map is made first.
+  const int64_t twice = (threads - 1) * std::max<int64_t>(depthwise.shape[2] - block.params.stride[0], 0);
+  if (block.expand && y.shape[0] % threads != 0 && 10 * twice > x.shape[0] * x.shape[1]) {
+    const Tensor wide = Tensor::empty({x.shape[0], x.shape[1], x.shape[2], depthwise.shape[0]});
+    conv2d_packed(wide, x, *block.expand, {}, {block.activation});
+    PackedInvertedResidual rest = block;
+    rest.expand = nullptr;
+    return inverted_residual(y, wide, rest);
+  }
+  const Run run(y, x, block);
+  parallel_for(rows, 1, [&](int64_t begin, int64_t end) { run(begin, end); });
+}
+
+}  // namespace ocelli::backend
+#endif  // HWY_ONCE
