@@ -336,7 +336,9 @@ void Cpu::inverted_residual(const View& y, const View& x, const PackedInvertedRe
     return inverted_residual(y, wide, rest);
   }
   const Run run(y, x, block);
-  parallel_for(rows, 1, [&](int64_t begin, int64_t end) { run(begin, end); });
+  const int64_t whole = y.shape[0] >= 2 * threads ? y.shape[1] : (rows + threads - 1) / threads;
+  const int64_t share = block.expand ? whole : 1;
+  parallel_for(rows, share, [&](int64_t begin, int64_t end) { run(begin, end); });
 }
 
 }  // namespace ocelli::backend

@@ -225,23 +225,23 @@ PackedPtr Cpu::pack_linear(const View& weight, const View* bias) const {
 
 namespace {
 
-// Threads share the output as a grid of row and panel ranges: the split with the smallest largest
-// part, and of equal ones the one that reads the weights least often.
+// The output is cut into a grid of row and panel ranges that threads take one after the other: the one
+// that ends first when all are equally fast, and of those the finest, for when they are not.
 struct Grid {
   int64_t rows, panels;
 };
 
-Grid choose_grid(int64_t tiles, int64_t panels, int64_t threads) {
+Grid choose_grid(int64_t tiles, int64_t panels, int64_t threads, int64_t most) {
   Grid best{1, 1};
   int64_t cost = tiles * panels;
-  for (int64_t across = threads; across >= 1; --across) {
-    if (threads % across) continue;
-    const Grid grid{threads / across, across};
-    const int64_t part =
-        ((tiles + grid.rows - 1) / grid.rows) * ((panels + grid.panels - 1) / grid.panels);
-    if (part < cost) {
-      cost = part;
-      best = grid;
+  for (int64_t parts = threads; parts <= most; parts += threads) {
+    for (int64_t r = 1; r <= std::min(parts, tiles); ++r) {
+      if (parts % r || parts / r > panels) continue;
+      const int64_t across = parts / r;
+      const int64_t end = parts / threads * ((tiles + r - 1) / r) * ((panels + across - 1) / across);
+      if (end > cost) continue;
+      cost = end;
+      best = {r, across};
     }
   }
   return best;
@@ -260,10 +260,9 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
                         epilogue.residual ? epilogue.residual->as<float>() : nullptr};
   const int64_t panels = w.panels.size(0);
   const int64_t tile = HWY_DYNAMIC_DISPATCH(tile_rows)();
-  const int64_t tiles = (m + tile - 1) / tile;
-  // Below some 100 000 multiply-adds a second thread costs more than it brings.
-  const int64_t threads = m * w.n * w.k < 100000 ? 1 : num_threads();
-  const Grid grid = choose_grid(tiles, panels, threads);
+  // Below some 100 000 multiply-adds a part costs more than it brings.
+  const int64_t threads = num_threads(), worth = m * w.n * w.k / 100000;
+  const Grid grid = choose_grid((m + tile - 1) / tile, panels, threads, std::min(4 * threads, worth));
   parallel_for(grid.rows * grid.panels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t r = i / grid.panels, p = i % grid.panels;
