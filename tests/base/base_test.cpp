@@ -1,8 +1,10 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <thread>
 #include <vector>
 
 #include "ocelli/base/error.h"
@@ -60,6 +62,34 @@ TEST(Threads, ParallelForCoversEachIndexOnce) {
       for (int64_t i = begin; i < end; ++i) ++hits[static_cast<size_t>(i)];
     });
     for (auto& hit : hits) EXPECT_EQ(hit, 1);
+  }
+}
+
+TEST(Threads, CallersAtTheSameTimeAllGetTheirWorkDone) {
+  std::atomic<int64_t> sum = 0;
+  std::vector<std::thread> callers;
+  for (int k = 0; k < 4; ++k) {
+    callers.emplace_back([&] {
+      set_num_threads(3);
+      for (int i = 0; i < 200; ++i) {
+        parallel_for(50, 1, [&](int64_t begin, int64_t end) {
+          // A parallel_for inside a body runs on the thread it is called from.
+          parallel_for(end - begin, 1, [&](int64_t from, int64_t to) { sum += to - from; });
+        });
+      }
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(sum, 4 * 200 * 50);
+}
+
+TEST(Threads, WorkGoesOnAfterAPause) {
+  set_num_threads(4);
+  for (int i = 0; i < 5; ++i) {
+    std::atomic<int64_t> sum = 0;
+    parallel_for(100, 1, [&](int64_t begin, int64_t end) { sum += end - begin; });
+    EXPECT_EQ(sum, 100);
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));  // the team sleeps
   }
 }
 

@@ -100,6 +100,32 @@ Tensor conv_call(Inputs& in, int64_t n, bool depthwise, int64_t kernel) {
                        in.coin() ? in.uniform(plain.shape()) : Tensor()});
 }
 
+Tensor inverted_residual_call(Inputs& in, int64_t n) {
+  const int64_t kernel = 2 * in.pick(0, 3) + 1, each_side = kernel / 2;
+  const int64_t narrow = in.pick(1, 20), out = in.pick(1, 40);
+  const bool expands = in.coin(), projects = in.coin();
+  const auto pointwise = [&](int64_t from, int64_t to) {
+    Conv2dWeight w(dense(in.uniform({to, from, 1, 1})), in.coin() ? dense(in.uniform({to})) : Tensor(), {});
+    w.pack();
+    return w;
+  };
+  Conv2dOptions options{.padding = {each_side, each_side, each_side, in.pick(0, each_side)}, .groups = n};
+  options.stride = {in.pick(1, 2), in.pick(1, 2)};
+  if (n == 0) return Tensor::zeros({0});
+  const Conv2dWeight expand = pointwise(narrow, n), project = pointwise(n, out);
+  Conv2dWeight depthwise(dense(in.uniform({n, 1, kernel, kernel})), in.coin() ? dense(in.uniform({n})) : Tensor(), options);
+  depthwise.pack();
+  const Activation kinds[] = {std::nullopt, Unary::relu6, Unary::silu};
+  InvertedResidual block{.expand = expands ? &expand : nullptr, .depthwise = &depthwise,
+                         .project = projects ? &project : nullptr, .padding = options.padding,
+                         .activation = kinds[in.pick(0, 2)]};
+  const Tensor x = in.uniform({in.pick(1, 3), in.pick(1, 20), in.pick(1, 20), expands ? narrow : n});
+  if (in.coin()) {
+    block.residual = in.uniform(inverted_residual(x, block).shape());
+  }
+  return inverted_residual(x, block);
+}
+
 Tensor pool_call(Inputs& in, int64_t n, bool max) {
   PoolOptions options;
   for (size_t i = 0; i < 2; ++i) {
@@ -154,6 +180,7 @@ const std::vector<OpCase>& op_table() {
       linear_case("linear_gelu_tanh", Unary::gelu_tanh),
       linear_case("linear_quick_gelu", Unary::quick_gelu),
       linear_case("linear_silu", Unary::silu),
+      linear_case("linear_relu", Unary::relu),
       linear_case("linear_relu6", Unary::relu6),
       {"linear_deep", [](Inputs& in, int64_t n) {
          // Deep enough for the sum to be cut along K.
@@ -161,6 +188,12 @@ const std::vector<OpCase>& op_table() {
          w.pack();
          return linear(in.uniform({29, 1530 + 11 * n}), w, {Unary::gelu});
        }, 12},
+      {"linear_page_apart", [](Inputs& in, int64_t n) {
+         // Rows of x a multiple of 4096 bytes apart.
+         LinearWeight w(in.uniform({128 + n, 1024 + 1024 * (n % 2)}), dense(in.uniform({128 + n})));
+         w.pack();
+         return linear(in.uniform({17, 1024 + 1024 * (n % 2)}), w, {.residual = in.uniform({17, 128 + n})});
+       }, 5},
       {"matmul", [](Inputs& in, int64_t n) {
          const int64_t m = in.pick(0, 20), k = in.pick(0, 20);
          if (in.coin()) return matmul(in.uniform({2, 3, m, k}), in.uniform({3, k, n}), 0.5f);
@@ -188,7 +221,8 @@ const std::vector<OpCase>& op_table() {
       {"conv2d_1x1", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 1); }},
       {"conv2d_3x3", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 3); }},
       {"conv2d_5x5", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 5); }, 12},
-      {"conv2d_depthwise", [](Inputs& in, int64_t n) { return conv_call(in, n, true, in.pick(0, 1) ? 3 : 5); }},
+      {"conv2d_depthwise", [](Inputs& in, int64_t n) { return conv_call(in, n, true, 2 * in.pick(0, 3) + 1); }},
+      {"inverted_residual", inverted_residual_call},
       {"max_pool2d", [](Inputs& in, int64_t n) { return pool_call(in, n, true); }},
       {"avg_pool2d", [](Inputs& in, int64_t n) { return pool_call(in, n, false); }},
       {"global_avg_pool", [](Inputs& in, int64_t n) { return global_avg_pool(in.uniform({2, 3, 4, n})); }},

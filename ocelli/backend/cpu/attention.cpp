@@ -96,7 +96,8 @@ HWY_INLINE float exponentials(float* s, int64_t padded, float scale) {
   Vec top = hn::Load(d, s);
   for (int64_t j = kLanes; j < padded; j += kLanes) top = hn::Max(top, hn::Load(d, s + j));
   const float highest = hn::GetLane(hn::MaxOfLanes(d, top));
-  if (highest == -kInfinity) {
+  // Highway's emulated vectors start a maximum of lanes at the lowest finite number.
+  if (highest <= std::numeric_limits<float>::lowest()) {
     std::fill(s, s + padded, 0.0f);
     return 0;
   }
