@@ -1,5 +1,6 @@
 #include "ocelli/models/vit.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
@@ -48,6 +49,17 @@ Tensor gamma(const Weights& w, int64_t width) {
 }  // namespace
 
 struct VitEncoder::Block {
+  virtual ~Block() = default;
+  virtual Tensor operator()(Tensor x) const = 0;
+};
+
+namespace {
+
+Mlp mlp_of(const Weights& w, const VitConfig& c) {
+  return {Linear(w / "fc1", c.width, c.hidden), Linear(w / "fc2", c.hidden, c.width), c.activation};
+}
+
+struct PreNormBlock final : VitEncoder::Block {
   LayerNorm norm1;
   Attention attn;
   Tensor ls1;  // layer scale, arXiv 2103.17239; may be undefined
@@ -55,20 +67,36 @@ struct VitEncoder::Block {
   Mlp mlp;
   Tensor ls2;
 
-  Block(const Weights& w, const VitConfig& c)
+  PreNormBlock(const Weights& w, const VitConfig& c)
       : norm1(w / "norm1", c.width, c.eps), attn(w / "attn", c), ls1(gamma(w / "ls1", c.width)),
-        norm2(w / "norm2", c.width, c.eps),
-        mlp{Linear(w / "mlp.fc1", c.width, c.hidden), Linear(w / "mlp.fc2", c.hidden, c.width),
-            c.activation},
-        ls2(gamma(w / "ls2", c.width)) {}
+        norm2(w / "norm2", c.width, c.eps), mlp(mlp_of(w / "mlp", c)), ls2(gamma(w / "ls2", c.width)) {}
 
-  Tensor operator()(Tensor x) const {
+  Tensor operator()(Tensor x) const override {
     Tensor h = norm1(x);
     x = attn(h, std::move(x), ls1);
     h = norm2(x);
     return mlp(h, std::move(x), ls2);
   }
 };
+
+// The norms of Swin V2 (arXiv 2111.09883), in a plain ViT.
+struct PostNormBlock final : VitEncoder::Block {
+  Attention attn;
+  LayerNorm norm1;
+  Mlp mlp;
+  LayerNorm norm2;
+
+  PostNormBlock(const Weights& w, const VitConfig& c)
+      : attn(w / "attn", c), norm1(w / "norm1", c.width, c.eps), mlp(mlp_of(w / "mlp", c)),
+        norm2(w / "norm2", c.width, c.eps) {}
+
+  Tensor operator()(Tensor x) const override {
+    x = x + norm1(attn(x, {}, {}));
+    return x + norm2(mlp(x, {}));
+  }
+};
+
+}  // namespace
 
 // One learnt query attends over all tokens (timm's AttentionPoolLatent).
 struct VitEncoder::MapPool {
@@ -115,7 +143,11 @@ VitEncoder::VitEncoder(const Weights& w, const VitConfig& c)
   if (c.registers > 0) prefix.push_back(w.get("reg_token", {1, c.registers, width}));
   if (!prefix.empty()) prefix_tokens_ = cat(prefix, 1);
   if (w.has("norm_pre.weight")) norm_pre_ = LayerNorm(w / "norm_pre", width, c.eps);
-  for (int64_t i = 0; i < c.depth; ++i) blocks_.push_back(std::make_shared<Block>(w / "blocks" / i, c));
+  for (int64_t i = 0; i < c.depth; ++i) {
+    const Weights block = w / "blocks" / i;
+    if (c.post_norm) blocks_.push_back(std::make_shared<PostNormBlock>(block, c));
+    else blocks_.push_back(std::make_shared<PreNormBlock>(block, c));
+  }
   if (w.has("norm.weight")) norm_ = LayerNorm(w / "norm", width, c.eps);
   if (w.has("fc_norm.weight")) fc_norm_ = LayerNorm(w / "fc_norm", width, c.eps);
   if (!norm_.weight.defined() && !fc_norm_.weight.defined()) norm_ = LayerNorm(w / "norm", width, c.eps);
@@ -156,6 +188,7 @@ Tensor VitEncoder::operator()(const Tensor& pixels, const std::vector<int>& laye
 Tensor VitEncoder::pool(const Tensor& tokens) const {
   Tensor pooled;
   if (config_.pool == VitConfig::Pool::map) pooled = (*map_pool_)(tokens);
+  else if (config_.pool == VitConfig::Pool::distilled) pooled = (tokens.select(1, 0) + tokens.select(1, 1)) * 0.5f;
   else if (config_.pool == VitConfig::Pool::average) pooled = mean(tokens.slice(1, prefix(), tokens.size(1)), 1);
   else pooled = tokens.select(1, 0);
   return fc_norm_.weight.defined() ? fc_norm_(pooled) : pooled;
@@ -197,14 +230,10 @@ namespace {
 
 class Vit final : public Model {
  public:
-  Vit(const Weights& w, const VitConfig& c, ImageProcessor processor, std::vector<std::string> labels,
-      bool average_heads)
+  Vit(const Weights& w, const VitConfig& c, ImageProcessor processor, std::vector<std::string> labels)
       : encoder_(w, c), processor_(processor), labels_(std::move(labels)) {
     if (const auto shape = w.shape_of("head.weight")) head_ = Linear(w / "head", c.width, (*shape)[0]);
-    if (const auto shape = w.shape_of("head_dist.weight")) {
-      if (average_heads) head_dist_ = Linear(w / "head_dist", c.width, (*shape)[0]);
-      else w.ignore("head_dist");
-    }
+    if (const auto shape = w.shape_of("head_dist.weight")) head_dist_ = Linear(w / "head_dist", c.width, (*shape)[0]);
     // transformers' pooler is a leftover of BERT: no published ViT was trained with it.
     w.ignore("pooler");
   }
@@ -221,10 +250,11 @@ class Vit final : public Model {
   Tensor classify(const Tensor& pixels) const override {
     if (!has_classifier()) return Model::classify(pixels);
     const Tensor tokens = encoder_(pixels);
-    Tensor logits = head_(encoder_.pool(tokens));
     // DeiT averages its two heads.
-    if (head_dist_.weight.out_features() > 0) logits = (logits + head_dist_(tokens.select(1, 1))) * 0.5f;
-    return logits;
+    if (head_dist_.weight.out_features() > 0) {
+      return (head_(tokens.select(1, 0)) + head_dist_(tokens.select(1, 1))) * 0.5f;
+    }
+    return head_(encoder_.pool(tokens));
   }
 
   std::vector<Tensor> features(const Tensor& pixels, const std::vector<int>& layers) const override {
@@ -283,7 +313,8 @@ bool matches(const ModelFolder& folder) {
   if (is_transformers(folder)) return true;
   const std::string type = folder.type();
   if (folder.config.has("model_type")) return false;
-  if (!type.empty() && !type.starts_with("vit_") && !type.starts_with("deit")) return false;
+  static constexpr std::string_view kNames[] = {"vit_", "deit", "flexivit_", "eva_large_"};
+  if (!type.empty() && std::ranges::none_of(kNames, [&](auto name) { return type.starts_with(name); })) return false;
   return folder.has_tensor("patch_embed.proj.weight") && folder.has_tensor("blocks.0.attn.qkv.weight") &&
          folder.has_tensor("pos_embed");
 }
@@ -319,10 +350,15 @@ VitConfig transformers_config(const Config& json, VitConfig c) {
 VitConfig timm_config(const Config& json, VitConfig c) {
   const Config args = json.at("model_args");
   c.heads = args.get<int64_t>("num_heads", c.heads);
+  // What timm's functions of that name say and no file does.
   const std::string architecture = json.get<std::string>("architecture", "");
-  const bool quick = architecture.find("quickgelu") != std::string::npos;
+  const auto is = [&](std::string_view part) { return architecture.find(part) != std::string::npos; };
+  c.post_norm = is("_rpn_");
+  if (is("_clip_")) c.eps = 1e-5f;
   if (args.has("act_layer")) c.activation = parse_activation(args.get<std::string>("act_layer", "gelu"));
-  else if (quick) c.activation = Unary::quick_gelu;
+  else if (is("_quickgelu_")) c.activation = Unary::quick_gelu;
+  else if (is("so400m_patch16_siglip") || is("giantopt") || is("base_patch32_siglip") ||
+           (is("large_patch16_siglip") && is("_512"))) c.activation = Unary::gelu_tanh;
   const std::string pool = json.get<std::string>("global_pool", args.get<std::string>("global_pool", ""));
   if (pool == "avg") c.pool = VitConfig::Pool::average;
   else if (pool == "token") c.pool = VitConfig::Pool::token;
@@ -353,10 +389,17 @@ std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
   VitConfig c = vit_config_from_shapes(w);
   if (transformers) c = transformers_config(folder.config, c);
   else if (folder.config) c = timm_config(folder.config, c);
+  if (!transformers && c.class_tokens == 2) c.pool = VitConfig::Pool::distilled;
   if (c.width % c.heads != 0) {
     fail(ErrorCode::corrupt_data, "{}: {} heads do not divide a width of {}", folder.config.place(), c.heads, c.width);
   }
-  return std::make_unique<Vit>(w, c, processor_of(folder, c), read_labels(folder), true);
+  auto model = std::make_unique<Vit>(w, c, processor_of(folder, c), read_labels(folder));
+  // A block with other parts than a ViT's computes something else.
+  for (const std::string& name : w.report().unused) {
+    if (name.find("blocks.") == std::string::npos) continue;
+    fail(ErrorCode::unsupported, "{}: the tensor {} belongs to a kind of block that vit does not have", w.path(), name);
+  }
+  return model;
 }
 
 }  // namespace

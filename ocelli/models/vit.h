@@ -8,7 +8,8 @@
 namespace ocelli {
 
 struct VitConfig {
-  enum class Pool { token, average, map };
+  // `distilled`: the mean of the class and the distillation token.
+  enum class Pool { token, average, map, distilled };
 
   int64_t width = 0, depth = 0, heads = 0, hidden = 0, patch = 16;
   std::array<int64_t, 2> image = {224, 224};  // of the position embeddings
@@ -17,6 +18,7 @@ struct VitConfig {
   bool embeds_prefix = true;  // the class tokens have position embeddings
   bool antialias = true;      // of resized position embeddings: timm yes, transformers no
   Pool pool = Pool::token;
+  bool post_norm = false;     // norms after attention and MLP: timm's ResPostBlock
   Unary activation = Unary::gelu;
   float eps = 1e-6f;
 };
@@ -35,8 +37,9 @@ class VitEncoder {
   const VitConfig& config() const { return config_; }
   int64_t prefix() const { return config_.class_tokens + config_.registers; }
 
- private:
   struct Block;
+
+ private:
   struct MapPool;
   Tensor embed(const Tensor& pixels) const;
 
