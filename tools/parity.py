@@ -24,7 +24,7 @@ PHOTO = ROOT / "examples/images/coffee.png"
 PARAMETERS = 130e6
 TIMM = ["tf_efficientnet_lite*", "tf_efficientnet_b*", "efficientnet_b?", "tf_efficientnetv2_*", "vit_*", "deit*", "flexivit*", "eva_large*"]
 HF = ["google/vit-base", "facebook/deit-distilled", "openai/clip-vit-base-patch32", "google/siglip-base", "google/siglip2-base"]
-OPEN_CLIP = ["ViT-B-32", "ViT-B-32-quickgelu", "ViT-B-16-plus-240", "RN50", "RN101", "RN50x4", "ViT-B-16-SigLIP", "vit_medium_patch16_gap_256"]
+OPEN_CLIP = ["ViT-B-32", "ViT-B-32-quickgelu", "ViT-B-16-plus-240", "RN50", "RN101", "RN50x4", "ViT-B-16-SigLIP", "ViT-B-32-SigLIP2-256", "vit_medium_patch16_gap_256"]
 
 
 def reinitialise(model):
@@ -46,10 +46,10 @@ def dtype_of(model):
 def timm_case(name, folder):
     import timm
 
-    model = timm.create_model(name)
-    if sum(p.numel() for p in model.parameters()) > PARAMETERS:
-        raise ValueError("large")
-    reinitialise(model)
+    with torch.device("meta"):
+        if sum(p.numel() for p in timm.create_model(name).parameters()) > PARAMETERS:
+            raise ValueError("large")
+    model = reinitialise(timm.create_model(name))
     config = timm.data.resolve_data_config({}, model=model)
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
     cfg = {k: v for k, v in model.pretrained_cfg.items() if isinstance(v, (str, int, float, tuple, list))}

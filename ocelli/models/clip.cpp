@@ -151,6 +151,7 @@ class TimmTower final : public ImageTower {
   static VitConfig trunk_config(const Weights& trunk, const Config& vision) {
     if (!trunk.has("blocks.0.attn.qkv.weight")) fail(ErrorCode::unsupported, "{}: the timm trunk is not a ViT", trunk.path());
     VitConfig c = vit_config_from_shapes(trunk);
+    apply_timm_name(vision.get<std::string>("timm_model_name", ""), c);
     const std::string pool = vision.get<std::string>("timm_pool", "");
     if (pool == "avg") c.pool = VitConfig::Pool::average;
     else if (pool == "token") c.pool = VitConfig::Pool::token;
@@ -161,17 +162,24 @@ class TimmTower final : public ImageTower {
   Linear head_;
 };
 
+// Which token stands for a text, and whether a token sees those behind it.
+struct TextPool {
+  enum class Rule { largest_id, first_eos, last } rule = Rule::largest_id;
+  int32_t eos = 0;
+  bool causal = true;
+};
+
 struct ClipText {
   Embedding token_embedding;
   Tensor positions;  // [T, C]
   ClipEncoder encoder;
   LayerNorm final_layer_norm;
   Linear text_projection;
-  int32_t eos = -1;  // pool at the first of these; -1: at the largest id (the old rule)
+  TextPool pool;
   int64_t width = 0;
 
-  ClipText(const Weights& w, const ClipEncoderConfig& c, const Linear& proj, int32_t eos_id)
-      : text_projection(proj), eos(eos_id), width(c.width) {
+  ClipText(const Weights& w, const ClipEncoderConfig& c, const Linear& proj, const TextPool& pooling)
+      : text_projection(proj), pool(pooling), width(c.width) {
     const Weights embeddings = w / "embeddings";
     const auto tokens = embeddings.shape_of("token_embedding.weight"), places = embeddings.shape_of("position_embedding.weight");
     if (!tokens || !places) fail(ErrorCode::not_found, "{}: the token or position embedding of the text tower is missing", w.path());
@@ -185,31 +193,33 @@ struct ClipText {
   int64_t embedding_size() const { return text_projection.weight.out_features() ? text_projection.weight.out_features() : width; }
 
   // Index of the token that stands for the text.
-  Tensor last_token(const Tensor& ids) const {
-    if (eos < 0) return argmax(ids);
-    const Tensor at = Tensor::zeros({ids.size(0)}, DType::i32);
+  Tensor place_of(const Tensor& ids) const {
+    if (pool.rule == TextPool::Rule::largest_id) return argmax(ids);
+    const Tensor at = Tensor::zeros({ids.size(0)}, DType::i32), rows = contiguous(ids);
     for (int64_t b = 0; b < ids.size(0); ++b) {
-      const int32_t* row = contiguous(ids).data<int32_t>() + b * ids.size(1);
-      const int32_t* found = std::find(row, row + ids.size(1), eos);
-      if (found != row + ids.size(1)) at.data<int32_t>()[b] = static_cast<int32_t>(found - row);
+      const int32_t* row = rows.data<int32_t>() + b * ids.size(1);
+      const int32_t* end = row + ids.size(1);
+      const int32_t* found = pool.rule == TextPool::Rule::last ? end - 1 : std::find(row, end, pool.eos);
+      if (found != end) at.data<int32_t>()[b] = static_cast<int32_t>(found - row);
     }
     return at;
   }
 
-  // Padding needs no mask: it stands behind the pooled token, which sees only what is before it.
+  // Padding needs no mask: it stands behind the pooled token, which sees only what is before it; where
+  // tokens see all others (SigLIP), the model was trained to see padding.
   Tensor operator()(const Tensor& ids) const {
     check(ids.rank() == 2 && ids.size(1) <= positions.size(0), "text: ids are {} for a context of {} tokens", ids.shape(), positions.size(0));
     Tensor x = token_embedding(ids) + positions.slice(0, 0, ids.size(1));  // [B, T, C]
-    x = encoder(std::move(x), {.causal = true});
-    const Tensor pooled = final_layer_norm(gather_rows(x, last_token(ids)));
+    x = encoder(std::move(x), {.causal = pool.causal});
+    const Tensor pooled = final_layer_norm(gather_rows(x, place_of(ids)));
     return text_projection.weight.out_features() ? text_projection(pooled) : pooled;
   }
 };
 
 class Clip final : public Model {
  public:
-  Clip(std::unique_ptr<ImageTower> image, std::optional<ClipText> text, ImageProcessor processor, float scale, TextFormat format)
-      : image_(std::move(image)), text_(std::move(text)), processor_(processor), scale_(scale), format_(format) {
+  Clip(std::unique_ptr<ImageTower> image, std::optional<ClipText> text, ImageProcessor processor, Similarity similarity, TextFormat format)
+      : image_(std::move(image)), text_(std::move(text)), processor_(processor), similarity_(similarity), format_(format) {
     if (image_ && text_ && image_->embedding_size() != text_->embedding_size()) {
       fail(ErrorCode::corrupt_data, "clip: images become {} numbers but texts {}", image_->embedding_size(), text_->embedding_size());
     }
@@ -221,7 +231,7 @@ class Clip final : public Model {
   int64_t depth() const override { return image_ ? image_->depth() : 0; }
   bool has_text() const override { return text_.has_value(); }
   TextFormat text_format() const override { return format_; }
-  Similarity similarity() const override { return {scale_, 0, false}; }
+  Similarity similarity() const override { return similarity_; }
 
   Tensor embed_image(const Tensor& pixels) const override { return tower()(pixels, {}, nullptr); }
   Tensor embed_text(const Tensor& ids, const Tensor&) const override { return text_ ? (*text_)(ids) : Model::embed_text(ids, {}); }
@@ -240,7 +250,7 @@ class Clip final : public Model {
   std::unique_ptr<ImageTower> image_;
   std::optional<ClipText> text_;
   ImageProcessor processor_;
-  float scale_;
+  Similarity similarity_;
   TextFormat format_;
 };
 
@@ -326,7 +336,7 @@ Unary native_activation(const ModelFolder& folder) {
 struct Settings {
   ClipEncoderConfig vision, text;
   bool antialias = false;
-  int32_t eos = -1;
+  TextPool pool;
   TextFormat format;
 };
 
@@ -344,8 +354,13 @@ Settings settings_of(const ModelFolder& folder, const Weights& w) {
     s.text.heads = text.get<int64_t>("heads", std::max<int64_t>(s.text.width / 64, 1));
     s.antialias = true;
     s.format.pad_id = 0;
+    const Config norm = text.at("norm_kwargs"), act = text.at("act_kwargs");
+    s.text.eps = norm.get<float>("eps", s.text.eps);
+    if (act.get<std::string>("approximate", "none") == "tanh") s.text.activation = Unary::gelu_tanh;
+    s.pool.causal = !text.get<bool>("no_causal_mask", false);
     const std::string pool = text.get<std::string>("pool_type", "argmax");
-    if (pool != "argmax") fail(ErrorCode::unsupported, "{}: pool_type '{}' of the text tower", text.place(), pool);
+    if (pool == "last") s.pool.rule = TextPool::Rule::last;
+    else if (pool != "argmax") fail(ErrorCode::unsupported, "{}: pool_type '{}' of the text tower", text.place(), pool);
     return s;
   }
   const auto read = [&](const Config& c, ClipEncoderConfig& e) {
@@ -369,8 +384,8 @@ Settings settings_of(const ModelFolder& folder, const Weights& w) {
     const Config text = with_defaults("text_config", 8);
     read(text, s.text);
     // Before transformers' PR 24773 the id was wrong (2), and the largest id was taken.
-    const auto eos = text.get<int32_t>("eos_token_id", 49407);
-    s.eos = eos == 2 ? -1 : eos;
+    s.pool.eos = text.get<int32_t>("eos_token_id", 49407);
+    if (s.pool.eos != 2) s.pool.rule = TextPool::Rule::first_eos;
   }
   return s;
 }
@@ -394,10 +409,14 @@ std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
     image = make_clip_resnet(w / "visual");
   }
   std::optional<ClipText> text;
-  if (s.text.depth > 0) text.emplace(w / "text_model", s.text, projection(w / "text_projection", s.text.width), s.eos);
-  const float scale = w.has("logit_scale") ? std::exp(to(w.get("logit_scale"), DType::f32).data<float>()[0]) : 1;
+  if (s.text.depth > 0) text.emplace(w / "text_model", s.text, projection(w / "text_projection", s.text.width), s.pool);
+  Similarity similarity;
+  const auto number = [&](const char* name) { return contiguous(w.get(name)).data<float>()[0]; };
+  if (w.has("logit_scale")) similarity.scale = std::exp(number("logit_scale"));
+  // open_clip's models with a bias were trained with SigLIP's loss.
+  if (w.has("logit_bias")) similarity = {similarity.scale, number("logit_bias"), true};
   const ImageProcessor processor = image ? processor_of(folder, image->native_size()) : ImageProcessor();
-  return std::make_unique<Clip>(std::move(image), std::move(text), processor, scale, s.format);
+  return std::make_unique<Clip>(std::move(image), std::move(text), processor, similarity, s.format);
 }
 
 }  // namespace

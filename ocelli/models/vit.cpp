@@ -226,6 +226,16 @@ VitConfig vit_config_from_shapes(const Weights& w) {
   return c;
 }
 
+void apply_timm_name(std::string_view architecture, VitConfig& c) {
+  const auto is = [&](std::string_view part) { return architecture.find(part) != std::string::npos; };
+  c.post_norm = is("_rpn_");
+  if (is("_clip_")) c.eps = 1e-5f;
+  const bool wide_siglip = is("so400m_patch16_siglip") || is("giantopt") || is("base_patch32_siglip") ||
+                           (is("large_patch16_siglip") && is("_512"));
+  if (is("_quickgelu_")) c.activation = Unary::quick_gelu;
+  else if (wide_siglip) c.activation = Unary::gelu_tanh;
+}
+
 namespace {
 
 class Vit final : public Model {
@@ -350,15 +360,8 @@ VitConfig transformers_config(const Config& json, VitConfig c) {
 VitConfig timm_config(const Config& json, VitConfig c) {
   const Config args = json.at("model_args");
   c.heads = args.get<int64_t>("num_heads", c.heads);
-  // What timm's functions of that name say and no file does.
-  const std::string architecture = json.get<std::string>("architecture", "");
-  const auto is = [&](std::string_view part) { return architecture.find(part) != std::string::npos; };
-  c.post_norm = is("_rpn_");
-  if (is("_clip_")) c.eps = 1e-5f;
+  apply_timm_name(json.get<std::string>("architecture", ""), c);
   if (args.has("act_layer")) c.activation = parse_activation(args.get<std::string>("act_layer", "gelu"));
-  else if (is("_quickgelu_")) c.activation = Unary::quick_gelu;
-  else if (is("so400m_patch16_siglip") || is("giantopt") || is("base_patch32_siglip") ||
-           (is("large_patch16_siglip") && is("_512"))) c.activation = Unary::gelu_tanh;
   const std::string pool = json.get<std::string>("global_pool", args.get<std::string>("global_pool", ""));
   if (pool == "avg") c.pool = VitConfig::Pool::average;
   else if (pool == "token") c.pool = VitConfig::Pool::token;

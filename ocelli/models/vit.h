@@ -55,6 +55,9 @@ class VitEncoder {
 // Derives what tensor shapes tell; `w` holds timm's names.
 VitConfig vit_config_from_shapes(const Weights& w);
 
+// What timm's function of that name says and no file does: activation, epsilon, kind of block.
+void apply_timm_name(std::string_view architecture, VitConfig& config);
+
 extern const Family kVitFamily;
 
 }  // namespace ocelli

@@ -130,24 +130,32 @@ native("clip_resnet", dict(layers=[1, 1, 1, 1], width=4, head_width=64, image_si
 import timm  # noqa: E402
 from timm.models.vision_transformer import VisionTransformer  # noqa: E402
 
-original = timm.create_model
-
-
-def tiny_trunk(name, **kw):
-    trunk = VisionTransformer(img_size=32, patch_size=8, embed_dim=64, depth=1, num_heads=1, mlp_ratio=1.5)
+def timm_trunk(case, trunk, vision, text, **kw):
+    original = timm.create_model
+    timm.create_model = lambda name, **ignored: trunk
     trunk.default_cfg = {}
-    return trunk
+    vision, text = dict(vision, image_size=32), dict(text, context_length=16, vocab_size=99, layers=1)
+    model = randomise(open_clip.CustomTextCLIP(embed_dim=kw["embed_dim"], vision_cfg=vision, text_cfg=text, **{k: v for k, v in kw.items() if k != "embed_dim"}))
+    timm.create_model = original
+    path = folder(case)
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, os.path.join(path, "open_clip_model.safetensors"))
+    json.dump({"model_cfg": {"vision_cfg": vision, "text_cfg": text, "custom_text": True, **kw}, "preprocess_cfg": {}},
+              open(os.path.join(path, "open_clip_config.json"), "w"), indent=1)
+    x = pixels(1, 32, 32)
+    out = {"native.pixels": x, "native.embedding": model.encode_image(x), "text.ids": ids(98, 16),
+           "text.text_embedding": model.encode_text(ids(98, 16)), "text.scale": model.logit_scale.exp()[None]}
+    if model.logit_bias is not None:
+        out["text.bias"] = model.logit_bias[None]
+    save_expected(path, **out)
 
 
-timm.create_model = tiny_trunk
-vision = dict(timm_model_name="vit_tiny_patch16_224", timm_pool="avg", timm_proj="linear", image_size=32)
-text = dict(context_length=16, vocab_size=99, width=32, heads=2, layers=1)
-model = randomise(open_clip.CustomTextCLIP(embed_dim=24, vision_cfg=vision, text_cfg=text))
-timm.create_model = original
-path = folder("clip_timm_trunk")
-save_file({k: v.contiguous() for k, v in model.state_dict().items()}, os.path.join(path, "open_clip_model.safetensors"))
-json.dump({"model_cfg": {"embed_dim": 24, "vision_cfg": vision, "text_cfg": text, "custom_text": True}, "preprocess_cfg": {}},
-          open(os.path.join(path, "open_clip_config.json"), "w"), indent=1)
-x = pixels(1, 32, 32)
-save_expected(path, **{"native.pixels": x, "native.embedding": model.encode_image(x), "text.ids": ids(98, 16),
-                       "text.text_embedding": model.encode_text(ids(98, 16)), "text.scale": model.logit_scale.exp()[None]})
+SHAPE = dict(img_size=32, patch_size=8, depth=1, mlp_ratio=1.5)
+timm_trunk("clip_timm_trunk", VisionTransformer(embed_dim=64, num_heads=1, **SHAPE),
+           dict(timm_model_name="vit_tiny_patch16_224", timm_pool="avg", timm_proj="linear"), dict(width=32, heads=2), embed_dim=24)
+# SigLIP 2 in open_clip's layout.
+timm_trunk("clip_open_clip_siglip",
+           VisionTransformer(embed_dim=64, num_heads=1, class_token=False, global_pool="map", act_layer="gelu_tanh", num_classes=0, **SHAPE),
+           dict(timm_model_name="vit_base_patch32_siglip_256", timm_pool="map", timm_proj="none"),
+           dict(width=32, heads=2, no_causal_mask=True, proj_bias=True, pool_type="last", norm_kwargs={"eps": 1e-6},
+                act_kwargs={"approximate": "tanh"}),
+           embed_dim=64, init_logit_bias=-10)
