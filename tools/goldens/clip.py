@@ -138,7 +138,8 @@ def timm_trunk(case, trunk, vision, text, **kw):
     model = randomise(open_clip.CustomTextCLIP(embed_dim=kw["embed_dim"], vision_cfg=vision, text_cfg=text, **{k: v for k, v in kw.items() if k != "embed_dim"}))
     timm.create_model = original
     path = folder(case)
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, os.path.join(path, "open_clip_model.safetensors"))
+    model = model.half().float()  # stored in halves, for their size
+    save_file({k: v.half().contiguous() for k, v in model.state_dict().items()}, os.path.join(path, "open_clip_model.safetensors"))
     json.dump({"model_cfg": {"vision_cfg": vision, "text_cfg": text, "custom_text": True, **kw}, "preprocess_cfg": {}},
               open(os.path.join(path, "open_clip_config.json"), "w"), indent=1)
     x = pixels(1, 32, 32)
