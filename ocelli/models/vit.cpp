@@ -230,6 +230,7 @@ void apply_timm_name(std::string_view architecture, VitConfig& c) {
   const auto is = [&](std::string_view part) { return architecture.find(part) != std::string::npos; };
   c.post_norm = is("_rpn_");
   if (is("_clip_")) c.eps = 1e-5f;
+  if (is("vit_base_patch16_gap_224")) c.heads = 16;
   const bool wide_siglip = is("so400m_patch16_siglip") || is("giantopt") || is("base_patch32_siglip") ||
                            (is("large_patch16_siglip") && is("_512"));
   if (is("_quickgelu_")) c.activation = Unary::quick_gelu;
@@ -359,8 +360,8 @@ VitConfig transformers_config(const Config& json, VitConfig c) {
 
 VitConfig timm_config(const Config& json, VitConfig c) {
   const Config args = json.at("model_args");
-  c.heads = args.get<int64_t>("num_heads", c.heads);
   apply_timm_name(json.get<std::string>("architecture", ""), c);
+  c.heads = args.get<int64_t>("num_heads", c.heads);
   if (args.has("act_layer")) c.activation = parse_activation(args.get<std::string>("act_layer", "gelu"));
   const std::string pool = json.get<std::string>("global_pool", args.get<std::string>("global_pool", ""));
   if (pool == "avg") c.pool = VitConfig::Pool::average;
