@@ -325,6 +325,8 @@ bool matches(const ModelFolder& folder) {
   const std::string type = folder.type();
   if (folder.config.has("model_type")) return false;
   static constexpr std::string_view kNames[] = {"vit_", "deit", "flexivit_", "eva_large_"};
+  // Rotary positions, which leave no tensor: timm's Perception Encoders.
+  if (type.starts_with("vit_pe_")) return false;
   if (!type.empty() && std::ranges::none_of(kNames, [&](auto name) { return type.starts_with(name); })) return false;
   return folder.has_tensor("patch_embed.proj.weight") && folder.has_tensor("blocks.0.attn.qkv.weight") &&
          folder.has_tensor("pos_embed");
