@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "ocelli/text/added_tokens.h"
-#include "ocelli/text/sentencepiece.h"
+#include "ocelli/text/pipeline/added_tokens.h"
+#include "ocelli/text/sentencepiece/sentencepiece.h"
 #include "ocelli/text/tokenizer.h"
 
 namespace ocelli {

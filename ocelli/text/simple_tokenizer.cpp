@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "ocelli/text/subword.h"
+#include "ocelli/text/pipeline/subword.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

@@ -10,7 +10,7 @@
 #include <utility>
 #include <vector>
 
-#include "ocelli/text/clean.h"
+#include "ocelli/text/clean/clean.h"
 #include "ocelli/text/tokenizer.h"
 
 namespace ocelli {

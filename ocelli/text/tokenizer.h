@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "ocelli/tensor/tensor.h"
-#include "ocelli/text/clean.h"
+#include "ocelli/text/clean/clean.h"
 
 namespace ocelli {
 

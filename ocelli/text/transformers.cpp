@@ -4,10 +4,10 @@
 
 #include "ocelli/base/file.h"
 #include "ocelli/text/files.h"
-#include "ocelli/text/pipeline.h"
+#include "ocelli/text/pipeline/pipeline.h"
 #include "ocelli/text/recipes.h"
-#include "ocelli/text/sentencepiece.h"
-#include "ocelli/text/sentencepiece_document.h"
+#include "ocelli/text/sentencepiece/sentencepiece.h"
+#include "ocelli/text/sentencepiece/sentencepiece_document.h"
 #include "ocelli/text/siglip_tokenizer.h"
 #include "ocelli/text/transformers_files.h"
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "ocelli/base/file.h"
-#include "ocelli/text/pipeline.h"
+#include "ocelli/text/pipeline/pipeline.h"
 #include "ocelli/text/siglip_tokenizer.h"
 #include "ocelli/text/simple_tokenizer.h"
 #include "tests/fuzz/fuzz.h"

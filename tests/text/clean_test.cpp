@@ -1,5 +1,5 @@
 // ftfy.fix_text and html.unescape, character for character (tools/goldens/text.py).
-#include "ocelli/text/clean.h"
+#include "ocelli/text/clean/clean.h"
 
 #include <gtest/gtest.h>
 
@@ -7,8 +7,8 @@
 #include <nlohmann/json.hpp>
 
 #include "ocelli/base/file.h"
-#include "ocelli/text/ftfy.h"
-#include "ocelli/text/html_entities.h"
+#include "ocelli/text/clean/ftfy.h"
+#include "ocelli/text/clean/html_entities.h"
 
 namespace ocelli {
 namespace {

@@ -68,7 +68,7 @@ void finish(Unary activation, const TileEnd& end, int64_t rows) {
 
 // Rows whose distance is a multiple of a page fall on the same lines of the first-level cache; a
 // block of them is copied to rows that do not, where enough panels pass over it to pay for that.
-bool rows_collide(int64_t lda, int64_t panels) { return lda % 1024 == 0 && kTileRows > 8 && panels >= 4; }
+bool rows_collide(int64_t lda, int64_t panels) { return lda % 1024 == 0 && kTileRows > 8 && panels >= 2; }
 
 // Rows and panels of one call, on one thread. A block of rows of x stays in the second-level cache
 // while all panels pass over it; deep products are cut along K into slices so that the block has
@@ -236,8 +236,9 @@ Grid choose_grid(int64_t tiles, int64_t panels, int64_t threads, int64_t most) {
   int64_t cost = tiles * panels;
   for (int64_t parts = threads; parts <= most; parts += threads) {
     for (int64_t r = 1; r <= std::min(parts, tiles); ++r) {
-      if (parts % r || parts / r > panels) continue;
       const int64_t across = parts / r;
+      // A part of few panels reads its rows of x too often for what it computes.
+      if (parts % r || across > std::max(panels / 4, threads)) continue;
       const int64_t end = parts / threads * ((tiles + r - 1) / r) * ((panels + across - 1) / across);
       if (end > cost) continue;
       cost = end;

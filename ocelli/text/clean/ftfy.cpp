@@ -1,10 +1,10 @@
-#include "ocelli/text/ftfy.h"
+#include "ocelli/text/clean/ftfy.h"
 
 #include <algorithm>
 #include <unordered_map>
 
-#include "ocelli/text/html_entities.h"
-#include "ocelli/text/mojibake.h"
+#include "ocelli/text/clean/html_entities.h"
+#include "ocelli/text/clean/mojibake.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

@@ -9,9 +9,9 @@
 #include <unordered_map>
 #include <vector>
 
-#include "ocelli/text/charsmap.h"
-#include "ocelli/text/piece_index.h"
-#include "ocelli/text/subword.h"
+#include "ocelli/text/pipeline/charsmap.h"
+#include "ocelli/text/pipeline/piece_index.h"
+#include "ocelli/text/pipeline/subword.h"
 
 namespace ocelli {
 

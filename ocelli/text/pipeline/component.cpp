@@ -1,4 +1,4 @@
-#include "ocelli/text/component.h"
+#include "ocelli/text/pipeline/component.h"
 
 #include <algorithm>
 

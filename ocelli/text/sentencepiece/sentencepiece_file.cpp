@@ -2,7 +2,7 @@
 #include <bit>
 #include <cstring>
 
-#include "ocelli/text/sentencepiece.h"
+#include "ocelli/text/sentencepiece/sentencepiece.h"
 
 namespace ocelli {
 namespace {

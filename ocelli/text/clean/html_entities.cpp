@@ -1,11 +1,11 @@
-#include "ocelli/text/html_entities.h"
+#include "ocelli/text/clean/html_entities.h"
 
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <unordered_map>
 
-#include "ocelli/text/subword.h"
+#include "ocelli/text/pipeline/subword.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {
@@ -14,7 +14,7 @@ namespace {
 using Entities = std::unordered_map<std::string, std::string, StringHash, std::equal_to<>>;
 
 constexpr std::string_view kTable =
-#include "ocelli/text/html_entities.inc"
+#include "ocelli/text/clean/html_entities.inc"
     ;
 
 Entities read_table() {

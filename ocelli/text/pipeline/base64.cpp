@@ -1,4 +1,4 @@
-#include "ocelli/text/base64.h"
+#include "ocelli/text/pipeline/base64.h"
 
 #include <cstdint>
 

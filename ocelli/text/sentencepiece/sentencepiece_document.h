@@ -5,7 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "ocelli/text/sentencepiece.h"
+#include "ocelli/text/sentencepiece/sentencepiece.h"
 
 namespace ocelli {
 

@@ -2,8 +2,8 @@
 // Kudo, arXiv 1804.10959; in the arithmetic of huggingface/tokenizers.
 #include <limits>
 
-#include "ocelli/text/piece_index.h"
-#include "ocelli/text/subword.h"
+#include "ocelli/text/pipeline/piece_index.h"
+#include "ocelli/text/pipeline/subword.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

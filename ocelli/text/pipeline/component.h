@@ -4,7 +4,7 @@
 #include <string>
 
 #include "ocelli/text/json_node.h"
-#include "ocelli/text/regex.h"
+#include "ocelli/text/pipeline/regex.h"
 
 namespace ocelli {
 

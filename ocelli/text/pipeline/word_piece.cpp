@@ -2,7 +2,7 @@
 // continues it; a word that cannot be finished is unknown. Wu et al., arXiv 1609.08144.
 #include <algorithm>
 
-#include "ocelli/text/subword.h"
+#include "ocelli/text/pipeline/subword.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

@@ -1,4 +1,4 @@
-#include "ocelli/text/piece_index.h"
+#include "ocelli/text/pipeline/piece_index.h"
 
 namespace ocelli {
 

@@ -5,7 +5,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "ocelli/text/mojibake.h"
+#include "ocelli/text/clean/mojibake.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

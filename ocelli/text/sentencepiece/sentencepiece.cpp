@@ -1,4 +1,4 @@
-#include "ocelli/text/sentencepiece.h"
+#include "ocelli/text/sentencepiece/sentencepiece.h"
 
 #include <limits>
 

@@ -1,10 +1,10 @@
-#include "ocelli/text/decoder.h"
+#include "ocelli/text/pipeline/decoder.h"
 
 #include <array>
 #include <functional>
 
-#include "ocelli/text/component.h"
-#include "ocelli/text/subword.h"
+#include "ocelli/text/pipeline/component.h"
+#include "ocelli/text/pipeline/subword.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

@@ -1,4 +1,4 @@
-#include "ocelli/text/charsmap.h"
+#include "ocelli/text/pipeline/charsmap.h"
 
 #include <cstring>
 

@@ -1,11 +1,11 @@
-#include "ocelli/text/normalizer.h"
+#include "ocelli/text/pipeline/normalizer.h"
 
 #include <functional>
 
-#include "ocelli/text/base64.h"
-#include "ocelli/text/charsmap.h"
-#include "ocelli/text/component.h"
-#include "ocelli/text/regex.h"
+#include "ocelli/text/pipeline/base64.h"
+#include "ocelli/text/pipeline/charsmap.h"
+#include "ocelli/text/pipeline/component.h"
+#include "ocelli/text/pipeline/regex.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

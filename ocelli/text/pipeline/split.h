@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "ocelli/text/json_node.h"
-#include "ocelli/text/regex.h"
+#include "ocelli/text/pipeline/regex.h"
 
 namespace ocelli {
 

@@ -1,8 +1,8 @@
-#include "ocelli/text/post_processor.h"
+#include "ocelli/text/pipeline/post_processor.h"
 
 #include <limits>
 
-#include "ocelli/text/component.h"
+#include "ocelli/text/pipeline/component.h"
 
 namespace ocelli {
 namespace {

@@ -1,4 +1,4 @@
-#include "ocelli/text/split.h"
+#include "ocelli/text/pipeline/split.h"
 
 #include <algorithm>
 #include <array>

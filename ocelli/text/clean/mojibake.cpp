@@ -1,11 +1,11 @@
-#include "ocelli/text/mojibake.h"
+#include "ocelli/text/clean/mojibake.h"
 
 #include <algorithm>
 #include <array>
 #include <optional>
 #include <unordered_set>
 
-#include "ocelli/text/code_pages.h"
+#include "ocelli/text/clean/code_pages.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

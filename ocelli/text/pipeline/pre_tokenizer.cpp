@@ -1,10 +1,10 @@
-#include "ocelli/text/pre_tokenizer.h"
+#include "ocelli/text/pipeline/pre_tokenizer.h"
 
 #include <algorithm>
 #include <functional>
 
-#include "ocelli/text/component.h"
-#include "ocelli/text/split.h"
+#include "ocelli/text/pipeline/component.h"
+#include "ocelli/text/pipeline/split.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

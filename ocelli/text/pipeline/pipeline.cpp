@@ -1,14 +1,14 @@
-#include "ocelli/text/pipeline.h"
+#include "ocelli/text/pipeline/pipeline.h"
 
 #include <algorithm>
 #include <limits>
 
-#include "ocelli/text/added_tokens.h"
-#include "ocelli/text/decoder.h"
-#include "ocelli/text/normalizer.h"
-#include "ocelli/text/post_processor.h"
-#include "ocelli/text/pre_tokenizer.h"
-#include "ocelli/text/subword.h"
+#include "ocelli/text/pipeline/added_tokens.h"
+#include "ocelli/text/pipeline/decoder.h"
+#include "ocelli/text/pipeline/normalizer.h"
+#include "ocelli/text/pipeline/post_processor.h"
+#include "ocelli/text/pipeline/pre_tokenizer.h"
+#include "ocelli/text/pipeline/subword.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

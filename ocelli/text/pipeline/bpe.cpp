@@ -5,7 +5,7 @@
 #include <queue>
 #include <utility>
 
-#include "ocelli/text/subword.h"
+#include "ocelli/text/pipeline/subword.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

@@ -1,4 +1,4 @@
-#include "ocelli/text/sentencepiece_document.h"
+#include "ocelli/text/sentencepiece/sentencepiece_document.h"
 
 #include <algorithm>
 #include <map>

@@ -1,4 +1,4 @@
-#include "ocelli/text/added_tokens.h"
+#include "ocelli/text/pipeline/added_tokens.h"
 
 #include <unicode/uchar.h>
 

@@ -1,4 +1,4 @@
-#include "ocelli/text/code_pages.h"
+#include "ocelli/text/clean/code_pages.h"
 
 #include <algorithm>
 

@@ -1,7 +1,7 @@
-#include "ocelli/text/clean.h"
+#include "ocelli/text/clean/clean.h"
 
-#include "ocelli/text/ftfy.h"
-#include "ocelli/text/html_entities.h"
+#include "ocelli/text/clean/ftfy.h"
+#include "ocelli/text/clean/html_entities.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {

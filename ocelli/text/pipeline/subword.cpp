@@ -1,10 +1,10 @@
-#include "ocelli/text/subword.h"
+#include "ocelli/text/pipeline/subword.h"
 
 #include <algorithm>
 #include <charconv>
 #include <limits>
 
-#include "ocelli/text/component.h"
+#include "ocelli/text/pipeline/component.h"
 
 namespace ocelli {
 namespace {

@@ -1,4 +1,4 @@
-#include "ocelli/text/regex.h"
+#include "ocelli/text/pipeline/regex.h"
 
 #include <unicode/regex.h>
 #include <unicode/utf8.h>
