@@ -2,8 +2,9 @@
 # compiler; everything else is installed by tools/bootstrap.
 BUILD ?= build
 JOBS ?= $(shell nproc)
+PYTHON ?= python3
 
-.PHONY: build demo test bench fuzz asan tsan format install clean help bootstrap default-model test-data
+.PHONY: build demo test bench bench-build fuzz asan tsan format install clean help bootstrap default-model test-data
 
 build: ## Build the program into build/
 	@cmake --preset release -B $(BUILD) >/dev/null
@@ -30,8 +31,13 @@ tsan: bootstrap ## Allocator and loader under ThreadSanitizer
 fuzz: bootstrap ## Fuzz every parser for a while (FUZZ_SECONDS, 60 each)
 	tools/fuzz $${FUZZ_SECONDS:-60}
 
-bench: build ## Speed against PyTorch, ONNX Runtime and OpenVINO (needs the reference environment)
-	python3 bench/versus_peers.py
+bench-build: bootstrap ## Build the program and the kernel benchmarks
+	@cmake --preset release -B $(BUILD) -DOCELLI_BENCH=ON >/dev/null
+	@cmake --build $(BUILD) -j $(JOBS) --target ocelli kernels preprocess
+
+bench: bench-build ## Speed against PyTorch, ONNX Runtime and OpenVINO (PYTHON: of the reference environment)
+	$(PYTHON) bench/versus_peers.py
+	$(PYTHON) bench/versus_pipeline.py .data/imagenet1k-sample
 
 format: ## clang-format over the sources
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i
