@@ -119,7 +119,7 @@ class Backend {
   // --- Optional: packed weights ---
   // weight [N, K], bias [N] or null. Null when the backend has no layout of its own.
   virtual PackedPtr pack_linear(const View& weight, const View* bias) const;
-  // x [M, K] with any row stride; y [M, N] contiguous rows.
+  // x [M, K] and y [M, N] with rows any distance apart; with a residual, which is compact, y is too.
   virtual void linear(const View& y, const View& x, const Packed& weight,
                       const Epilogue& epilogue) const;
   virtual PackedPtr pack_conv2d(const View& weight, const View* bias, const Conv2d& params) const;

@@ -25,13 +25,14 @@ void LinearWeight::pack() {
 namespace {
 
 // The memory the output goes to: the residual's own where nobody else looks at it.
-Tensor output_for(const Shape& shape, Tensor& residual, const char* op) {
-  if (!residual.defined()) return Tensor::empty(shape);
-  check(residual.shape() == shape, "{}: output is {} but residual is {}", op, shape,
+Tensor output_for(const Shape& shape, const Epilogue& epilogue) {
+  const Tensor &out = epilogue.out, &residual = epilogue.residual;
+  check(!out.defined() || (out.shape() == shape && out.dtype() == DType::f32 && !residual.defined()),
+        "linear: output is {} but out is {}{}", shape, out.shape(), residual.defined() ? " beside a residual" : "");
+  if (out.defined()) return out;
+  check(!residual.defined() || residual.shape() == shape, "linear: output is {} but residual is {}", shape,
         residual.shape());
-  if (residual.is_unique() && residual.is_contiguous()) return residual;
-  Tensor y = Tensor::empty(shape);
-  return y;
+  return residual.defined() && residual.is_unique() && residual.is_contiguous() ? residual : Tensor::empty(shape);
 }
 
 }  // namespace
@@ -46,28 +47,29 @@ Tensor linear(const Tensor& x, const LinearWeight& weight, Epilogue epilogue) {
   const int64_t rows = x.numel() / std::max<int64_t>(in, 1);
   count_flops(2 * rows * in * out);
   const backend::Backend& device = backend::current();
+  const Tensor y = output_for(shape, epilogue);
   if (!weight.packed()) {
-    Tensor y = Tensor::empty(shape);
-    // [..., K] [K, N] with the weight repeated over the leading sizes.
-    const Tensor flat = contiguous(x).view({rows, in});
-    device.gemm(y.view({rows, out}), flat, weight.weight().transpose(0, 1), 1);
-    if (weight.bias().defined()) y = y + weight.bias();
-    if (epilogue.activation) y = unary(*epilogue.activation, y);
-    if (epilogue.scale.defined()) y = y * epilogue.scale;
-    if (epilogue.residual.defined()) y = y + epilogue.residual;
+    Tensor z = Tensor::empty({rows, out});
+    device.gemm(z, contiguous(x).view({rows, in}), weight.weight().transpose(0, 1), 1);
+    z = z.view(shape);
+    if (weight.bias().defined()) z = z + weight.bias();
+    if (epilogue.activation) z = unary(*epilogue.activation, z);
+    if (epilogue.scale.defined()) z = z * epilogue.scale;
+    if (epilogue.residual.defined()) z = z + epilogue.residual;
+    device.copy(y, z);
     return y;
   }
-  const Tensor flat = x.can_view({rows, in}) && x.strides()[-1] == 1 ? x.view({rows, in})
-                                                                  : contiguous(x).view({rows, in});
-  Tensor residual = std::move(epilogue.residual);
-  const Tensor y = output_for(shape, residual, "linear");
+  const auto rows_of = [&](const Tensor& t, int64_t width) {
+    return t.can_view({rows, width}) && t.strides()[-1] == 1 ? t.view({rows, width}) : contiguous(t).view({rows, width});
+  };
   const View scale = epilogue.scale;
-  const Tensor residual_rows =
-      residual.defined() ? contiguous(residual).view({rows, out}) : Tensor();
-  const View residual_view = residual_rows;
-  device.linear(y.view({rows, out}), flat, *weight.packed(),
+  const Tensor residual = epilogue.residual.defined() ? contiguous(epilogue.residual).view({rows, out}) : Tensor();
+  const View residual_view = residual;
+  const Tensor y_rows = rows_of(y, out);
+  device.linear(y_rows, rows_of(x, in), *weight.packed(),
                 {epilogue.activation, epilogue.scale.defined() ? &scale : nullptr,
                  residual.defined() ? &residual_view : nullptr});
+  if (y_rows.raw() != y.raw()) device.copy(y, y_rows.view(shape));
   return y;
 }
 

@@ -193,6 +193,7 @@ HWY_AFTER_NAMESPACE();
 
 namespace ocelli::backend {
 
+HWY_EXPORT(rows_collide);
 HWY_EXPORT(linear_part);
 HWY_EXPORT(panel_width);
 HWY_EXPORT(tile_rows);
@@ -255,7 +256,7 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
   const auto& w = static_cast<const PackedLinear&>(weight);
   const int64_t m = x.shape[0];
   if (m == 0 || w.n == 0) return;
-  const LinearCall call{x.as<float>(), m > 1 ? x.strides[0] : w.k, y.as<float>(), w.n, m, &w,
+  LinearCall call{x.as<float>(), m > 1 ? x.strides[0] : w.k, y.as<float>(), m > 1 ? y.strides[0] : w.n, m, &w,
                         epilogue.activation,
                         epilogue.scale ? epilogue.scale->as<float>() : nullptr,
                         epilogue.residual ? epilogue.residual->as<float>() : nullptr};
@@ -264,6 +265,14 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
   // Below some 100 000 multiply-adds a part costs more than it brings.
   const int64_t threads = num_threads(), worth = m * w.n * w.k / 100000;
   const Grid grid = choose_grid((m + tile - 1) / tile, panels, threads, std::min(4 * threads, worth));
+  // Parts that read the same rows of x would each copy them.
+  Tensor apart;
+  if (grid.panels > 1 && HWY_DYNAMIC_DISPATCH(rows_collide)(call.ldx, panels)) {
+    apart = Tensor::empty({m, w.k + 16}).slice(1, 0, w.k);
+    copy(apart, x);
+    call.x = apart.data<float>();
+    call.ldx = w.k + 16;
+  }
   parallel_for(grid.rows * grid.panels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t r = i / grid.panels, p = i % grid.panels;
