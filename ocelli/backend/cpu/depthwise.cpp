@@ -48,12 +48,12 @@ HWY_INLINE Vec clamp(Vec v, const DepthwiseRow& row) {
   return hn::Min(hn::Set(d, row.high), hn::Max(hn::Set(d, row.low), v));
 }
 
-// kColumns outputs from column j on, one vector of channels from c on. Dilation is 1 and every tap
-// lies inside the row; each input is loaded once.
-template <int kKernel, int kStride, int kColumns>
-HWY_INLINE void inner_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
+// kColumns outputs from column j on, one vector of channels from c on; dilation is 1. Each input is
+// loaded once; where some may lie outside the row, they are looked at.
+template <int kKernel, int kStride, int kColumns, bool kInside>
+HWY_INLINE void columns_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
   const Tag d;
-  const int64_t channels = row.channels;
+  const int64_t channels = row.channels, first = j * kStride - row.left;
   Vec sums[kColumns];
   const Vec start = row.bias ? hn::LoadU(d, row.bias + c) : hn::Zero(d);
 #pragma GCC unroll 8
@@ -61,12 +61,14 @@ HWY_INLINE void inner_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
   const float* taps = row.taps + c;
   for (int64_t r = 0; r < row.kernel_height; ++r, taps += kKernel * channels) {
     if (!row.rows[r]) continue;
-    const float* x = row.rows[r] + (j * kStride - row.left) * channels + c;
+    const float* x = row.rows[r] + first * channels + c;
     Vec weights[kKernel];
 #pragma GCC unroll 8
     for (int s = 0; s < kKernel; ++s) weights[s] = hn::LoadU(d, taps + s * channels);
 #pragma GCC unroll 32
     for (int i = 0; i < (kColumns - 1) * kStride + kKernel; ++i) {
+      const bool inside = kInside || static_cast<uint64_t>(first + i) < static_cast<uint64_t>(row.width);
+      if (!inside) continue;
       const Vec in = hn::LoadU(d, x + i * channels);
 #pragma GCC unroll 8
       for (int s = 0; s < kKernel; ++s) {
@@ -111,45 +113,40 @@ HWY_INLINE void any_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
   }
 }
 
-void any_columns(const DepthwiseRow& row, int64_t begin, int64_t end) {
-  for (int64_t j = begin; j < end; ++j) {
-    int64_t c = 0;
-    for (; c + 4 * kLanes <= row.channels; c += 4 * kLanes) any_tile<4>(row, j, c);
-    for (; c < row.channels; c += kLanes) any_tile<1>(row, j, c);
-  }
-}
-
 // Sums, inputs and weights of a tile share 32 registers, or 16.
 template <int kKernel, int kStride>
-void inner_columns(const DepthwiseRow& row, int64_t begin, int64_t end) {
-  constexpr int kColumns = HWY_TARGET <= HWY_AVX3 ? (kKernel == 5 && kStride == 2 ? 6 : 8) : 4;
+void columns_of(const DepthwiseRow& row) {
+  constexpr int kColumns = HWY_TARGET <= HWY_AVX3 && kKernel * kStride < 10 ? 8 : 4;
+  const int64_t end = row.out_width;
   for (int64_t c = 0; c < row.channels; c += kLanes) {
-    int64_t j = begin;
+    int64_t j = 0;
     if (c + kLanes <= row.channels) {
-      for (; j + kColumns <= end; j += kColumns) inner_tile<kKernel, kStride, kColumns>(row, j, c);
-      for (; j + 2 <= end; j += 2) inner_tile<kKernel, kStride, 2>(row, j, c);
+      for (; j + kColumns <= end; j += kColumns) {
+        const int64_t first = j * kStride - row.left, last = first + (kColumns - 1) * kStride + kKernel;
+        if (first >= 0 && last <= row.width) columns_tile<kKernel, kStride, kColumns, true>(row, j, c);
+        else columns_tile<kKernel, kStride, kColumns, false>(row, j, c);
+      }
+      if (kColumns == 8 && j + 4 <= end) columns_tile<kKernel, kStride, 4, false>(row, j, c), j += 4;
+      if (j + 2 <= end) columns_tile<kKernel, kStride, 2, false>(row, j, c), j += 2;
     }
     for (; j < end; ++j) any_tile<1>(row, j, c);
   }
 }
 
 void depthwise_row(const DepthwiseRow& row) {
-  // Columns [begin, end) see nothing outside the row.
-  const int64_t reach = (row.kernel_width - 1) * row.dilation;
-  const int64_t begin = std::min((row.left + row.stride - 1) / row.stride, row.out_width);
-  const int64_t room = row.width - 1 - reach + row.left;
-  const int64_t end = std::clamp(room < 0 ? 0 : room / row.stride + 1, begin, row.out_width);
   const auto is = [&](int64_t kernel, int64_t stride) {
     return row.dilation == 1 && row.kernel_width == kernel && row.stride == stride;
   };
-  any_columns(row, 0, begin);
-  if (is(3, 1)) inner_columns<3, 1>(row, begin, end);
-  else if (is(3, 2)) inner_columns<3, 2>(row, begin, end);
-  else if (is(5, 1)) inner_columns<5, 1>(row, begin, end);
-  else if (is(5, 2)) inner_columns<5, 2>(row, begin, end);
-  else if (is(7, 1)) inner_columns<7, 1>(row, begin, end);
-  else any_columns(row, begin, end);
-  any_columns(row, end, row.out_width);
+  if (is(3, 1)) return columns_of<3, 1>(row);
+  if (is(3, 2)) return columns_of<3, 2>(row);
+  if (is(5, 1)) return columns_of<5, 1>(row);
+  if (is(5, 2)) return columns_of<5, 2>(row);
+  if (is(7, 1)) return columns_of<7, 1>(row);
+  for (int64_t j = 0; j < row.out_width; ++j) {
+    int64_t c = 0;
+    for (; c + 4 * kLanes <= row.channels; c += 4 * kLanes) any_tile<4>(row, j, c);
+    for (; c < row.channels; c += kLanes) any_tile<1>(row, j, c);
+  }
 }
 
 template <int kActivation>
