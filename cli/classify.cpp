@@ -1,9 +1,10 @@
+#include "ocelli/engine/classify.h"
+
 #include <fmt/format.h>
 
 #include <iostream>
 
 #include "cli/common.h"
-#include "ocelli/engine/classify.h"
 #include "ocelli/engine/inputs.h"
 #include "ocelli/engine/prompts.h"
 #include "ocelli/engine/report.h"
@@ -21,7 +22,8 @@ void print_table(const std::vector<ReportItem>& items) {
   for (const ReportItem& item : items) {
     if (!item.error.empty()) continue;
     fmt::print("{}\n", item.path);
-    for (const Prediction& p : item.predictions) fmt::print("  {:6.2f} %  {}\n", 100 * p.probability, p.label);
+    for (const Prediction& p : item.predictions)
+      fmt::print("  {:6.2f} %  {}\n", 100 * p.probability, p.label);
   }
 }
 
@@ -34,7 +36,8 @@ nlohmann::ordered_json to_json(const std::vector<ReportItem>& items) {
     } else {
       entry["predictions"] = nlohmann::ordered_json::array();
       for (const Prediction& p : item.predictions) {
-        entry["predictions"].push_back({{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
+        entry["predictions"].push_back(
+            {{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
       }
     }
     array.push_back(std::move(entry));
@@ -46,14 +49,17 @@ void run(const Classify& options, Common& common) {
   const std::vector<std::string> paths = list_images(options.images, std::cin);
   const auto opened = common.open();
   const Classifier classifier =
-      options.labels.empty() ? Classifier(opened)
-                             : Classifier(opened, read_label_list(options.labels), read_templates(options.templates),
-                                          common.progress("embedding labels"));
+      options.labels.empty()
+          ? Classifier(opened)
+          : Classifier(opened, read_label_list(options.labels), read_templates(options.templates),
+                       common.progress("embedding labels"));
   std::vector<ReportItem> items(paths.size());
   for (size_t i = 0; i < paths.size(); ++i) items[i].path = paths[i];
   const auto errors = run_images(
       opened->model->image_processor(), paths, classifier,
-      [&](int64_t i, const Tensor& row) { items[i].predictions = top_k(row, classifier.labels(), options.top); },
+      [&](int64_t i, const Tensor& row) {
+        items[i].predictions = top_k(row, classifier.labels(), options.top);
+      },
       common.run_options("classifying"));
   for (const ItemError& error : errors) items[error.index].error = error.error.what();
   if (common.json) {
@@ -74,10 +80,14 @@ void add_classify(CLI::App& app, Common& common) {
   common.add_model(*command);
   common.add_output(*command);
   command->add_option("-k,--top", options->top, "Classes an image")->check(CLI::PositiveNumber);
-  command->add_option("--labels", options->labels, "Zero-shot: a file, one label a line, or \"a dog,a cat\"");
-  command->add_option("--templates", options->templates, "Prompts: openai80, none, or a file with {} for the label");
+  command->add_option("--labels", options->labels,
+                      "Zero-shot: a file, one label a line, or \"a dog,a cat\"");
+  command->add_option("--templates", options->templates,
+                      "Prompts: openai80, none, or a file with {} for the label");
   command->add_option("--html", options->html, "Also write a page with thumbnails");
-  command->footer("Examples:\n  ocelli classify photo.jpg\n  ocelli classify photos/ -m clip-folder --labels \"a dog,a cat\"");
+  command->footer(
+      "Examples:\n  ocelli classify photo.jpg\n  ocelli classify photos/ -m clip-folder --labels "
+      "\"a dog,a cat\"");
   command->callback([options, &common] { run(*options, common); });
 }
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "ocelli/engine/pipeline.h"
 #include "ocelli/engine/open.h"
+#include "ocelli/engine/pipeline.h"
 
 namespace ocelli::cli {
 

@@ -42,12 +42,16 @@ struct Info {
 
 void run(const Info& options, Common& common) {
   if (options.check) {
-    const auto folder = ModelFolder::open(hub::resolve(common.model, hub::Settings::from_environment()));
+    const auto folder =
+        ModelFolder::open(hub::resolve(common.model, hub::Settings::from_environment()));
     if (const auto bad = find_not_finite(*folder.checkpoint); !bad.empty()) {
-      fail(ErrorCode::corrupt_data, "{}: NaN or infinity in {} tensors, the first of them {}", folder.checkpoint->path(), bad.size(), bad[0]);
+      fail(ErrorCode::corrupt_data, "{}: NaN or infinity in {} tensors, the first of them {}",
+           folder.checkpoint->path(), bad.size(), bad[0]);
     }
   }
-  const auto opened = open_model(common.model, {.precision = common.precision, .strict = common.strict, .tolerate_missing = true});
+  const auto opened = open_model(
+      common.model,
+      {.precision = common.precision, .strict = common.strict, .tolerate_missing = true});
   const Model& model = *opened->model;
   const auto [height, width] = model.native_size();
   nlohmann::ordered_json json = {
@@ -67,7 +71,10 @@ void run(const Info& options, Common& common) {
   };
   if (options.tensors) {
     for (const TensorInfo& info : opened->folder.checkpoint->tensors()) {
-      json["tensors"].push_back({{"name", info.name}, {"dtype", fmt::format("{}", info.dtype)}, {"shape", std::vector<int64_t>(info.shape.begin(), info.shape.end())}});
+      json["tensors"].push_back(
+          {{"name", info.name},
+           {"dtype", fmt::format("{}", info.dtype)},
+           {"shape", std::vector<int64_t>(info.shape.begin(), info.shape.end())}});
     }
   }
   if (common.json) return print_json(json);
@@ -76,7 +83,9 @@ void run(const Info& options, Common& common) {
     fmt::print("{:<11} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
   }
   if (options.tensors) {
-    for (const auto& tensor : json["tensors"]) fmt::print("  {:<5} {:<20} {}\n", tensor["dtype"].get<std::string>(), tensor["shape"].dump(), tensor["name"].get<std::string>());
+    for (const auto& tensor : json["tensors"])
+      fmt::print("  {:<5} {:<20} {}\n", tensor["dtype"].get<std::string>(), tensor["shape"].dump(),
+                 tensor["name"].get<std::string>());
   }
 }
 

@@ -33,7 +33,8 @@ int main(int argc, char** argv) {
   cli::add_bench(app, common);
   cli::add_pull(app, common);
   set_log_callback([&](LogLevel level, const std::string& message) {
-    if (!common.quiet) fmt::print(stderr, "ocelli: {}{}\n", level == LogLevel::warning ? "warning: " : "", message);
+    if (!common.quiet)
+      fmt::print(stderr, "ocelli: {}{}\n", level == LogLevel::warning ? "warning: " : "", message);
   });
   try {
     app.parse(argc, argv);

@@ -28,12 +28,17 @@ void run(const Match& options, Common& common) {
   check(!texts.empty(), "--texts {}: the file holds no texts", options.texts);
   const auto opened = common.open();
   const Tensor text_rows = embed_texts(*opened, texts, common.progress("embedding texts"));
-  const ImageEmbeddings images = embed_images(*opened, paths, common.run_options("embedding images"));
+  const ImageEmbeddings images =
+      embed_images(*opened, paths, common.run_options("embedding images"));
   const Tensor cosine = matmul(images.rows, text_rows.transpose(0, 1));  // [images, texts]
-  const auto row = [&](size_t i) { return cosine.values<float>().subspan(i * texts.size(), texts.size()); };
+  const auto row = [&](size_t i) {
+    return cosine.values<float>().subspan(i * texts.size(), texts.size());
+  };
   std::string csv = "path";
   for (const auto& text : texts) csv += "," + csv_field(text);
-  nlohmann::ordered_json json = {{"images", nlohmann::ordered_json::array()}, {"texts", texts}, {"similarity", nlohmann::ordered_json::array()}};
+  nlohmann::ordered_json json = {{"images", nlohmann::ordered_json::array()},
+                                 {"texts", texts},
+                                 {"similarity", nlohmann::ordered_json::array()}};
   for (size_t i = 0; i < images.images.size(); ++i) {
     const std::string& path = paths[images.images[i]];
     csv += "\n" + csv_field(path);

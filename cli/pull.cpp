@@ -19,7 +19,10 @@ void add_pull(CLI::App& app, Common& common) {
     if (!endpoint->empty()) settings.endpoint = *endpoint;
     const hub::Download result = hub::download(*parsed, settings, common.progress("downloading"));
     if (common.json) {
-      print_json({{"path", result.folder.string()}, {"commit", result.commit}, {"fetched", result.fetched}, {"bytes", result.bytes}});
+      print_json({{"path", result.folder.string()},
+                  {"commit", result.commit},
+                  {"fetched", result.fetched},
+                  {"bytes", result.bytes}});
     } else {
       fmt::print("{}\n", result.folder.string());
     }

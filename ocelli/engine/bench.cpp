@@ -16,22 +16,24 @@ namespace ocelli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 constexpr int kChains = 12;  // independent sums: latency times throughput of every processor so far
 
 // The vectors of GCC and clang; the target decides what an element-wise multiply-add becomes.
-#define OCELLI_FMA_LOOP(NAME, WIDTH, TARGET)                                                    \
-  TARGET float NAME(int64_t rounds) {                                                           \
-    typedef float V __attribute__((vector_size(4 * WIDTH)));                                    \
-    V sums[kChains], x = V{} + 1.0000001f, y = V{} + 1e-9f;                                     \
-    for (int i = 0; i < kChains; ++i) sums[i] = V{} + static_cast<float>(i);                    \
-    for (int64_t r = 0; r < rounds; ++r) {                                                      \
-      _Pragma("GCC unroll 12") for (int i = 0; i < kChains; ++i) sums[i] = sums[i] * x + y;     \
-    }                                                                                           \
-    float total = 0;                                                                            \
-    for (int i = 0; i < kChains; ++i) total += sums[i][0];                                      \
-    return total;                                                                               \
+#define OCELLI_FMA_LOOP(NAME, WIDTH, TARGET)                                                \
+  TARGET float NAME(int64_t rounds) {                                                       \
+    typedef float V __attribute__((vector_size(4 * WIDTH)));                                \
+    V sums[kChains], x = V{} + 1.0000001f, y = V{} + 1e-9f;                                 \
+    for (int i = 0; i < kChains; ++i) sums[i] = V{} + static_cast<float>(i);                \
+    for (int64_t r = 0; r < rounds; ++r) {                                                  \
+      _Pragma("GCC unroll 12") for (int i = 0; i < kChains; ++i) sums[i] = sums[i] * x + y; \
+    }                                                                                       \
+    float total = 0;                                                                        \
+    for (int i = 0; i < kChains; ++i) total += sums[i][0];                                  \
+    return total;                                                                           \
   }
 #if defined(__x86_64__)
 OCELLI_FMA_LOOP(fma_512, 16, __attribute__((target("avx512f,fma,prefer-vector-width=512"))))

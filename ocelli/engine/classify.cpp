@@ -15,7 +15,8 @@ namespace {
 // [classes, D]: the embeddings of all templates of a label, averaged and scaled to length 1.
 Tensor class_embeddings(const OpenModel& opened, const std::vector<std::string>& labels,
                         const std::vector<std::string>& templates, const Progress& progress) {
-  const int64_t count = static_cast<int64_t>(templates.size()), width = opened.model->embedding_size();
+  const int64_t count = static_cast<int64_t>(templates.size()),
+                width = opened.model->embedding_size();
   Tensor sums = Tensor::zeros({static_cast<int64_t>(labels.size()), width});
   TextRun run;
   run.count = count * static_cast<int64_t>(labels.size());
@@ -43,8 +44,9 @@ Classifier::Classifier(std::shared_ptr<const OpenModel> opened, std::vector<std:
                        const std::vector<std::string>& templates, const Progress& progress)
     : opened_(std::move(opened)), labels_(std::move(labels)), zero_shot_(true) {
   if (!opened_->model->has_text()) {
-    fail(ErrorCode::unsupported, "{}: --labels needs a model with a text tower (CLIP, SigLIP); this is {}",
-         opened_->name, opened_->family->name);
+    fail(ErrorCode::unsupported,
+         "{}: --labels needs a model with a text tower (CLIP, SigLIP); this is {}", opened_->name,
+         opened_->family->name);
   }
   classes_ = LinearWeight(class_embeddings(*opened_, labels_, templates, progress), {});
   classes_.pack();
@@ -58,7 +60,8 @@ Tensor Classifier::operator()(const Tensor& pixels) const {
   return similarity.sigmoid ? sigmoid(logits) : softmax(logits);
 }
 
-std::vector<Prediction> top_k(const Tensor& row, const std::vector<std::string>& labels, int64_t k) {
+std::vector<Prediction> top_k(const Tensor& row, const std::vector<std::string>& labels,
+                              int64_t k) {
   const std::span<const float> values = row.values<float>();
   std::vector<int64_t> order(values.size());
   std::iota(order.begin(), order.end(), 0);
@@ -70,7 +73,9 @@ std::vector<Prediction> top_k(const Tensor& row, const std::vector<std::string>&
   for (int64_t i = 0; i < k; ++i) {
     const int64_t index = order[i];
     predictions.push_back({index,
-                           index < static_cast<int64_t>(labels.size()) ? labels[index] : fmt::format("class {}", index),
+                           index < static_cast<int64_t>(labels.size())
+                               ? labels[index]
+                               : fmt::format("class {}", index),
                            values[index]});
   }
   return predictions;

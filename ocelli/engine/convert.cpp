@@ -1,7 +1,7 @@
 #include "ocelli/engine/convert.h"
 
-#include <array>
 #include <algorithm>
+#include <array>
 #include <cstring>
 
 #include "ocelli/base/file.h"
@@ -14,13 +14,16 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool is_float(DType dtype) { return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16; }
+bool is_float(DType dtype) {
+  return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
+}
 
 bool belongs_to_model(const fs::path& file) {
   static constexpr std::array kExtensions = {".json", ".txt", ".model", ".md", ".gz"};
   const std::string name = file.filename().string();
   if (name.ends_with(".index.json")) return false;
-  return name.starts_with("LICENSE") || std::ranges::find(kExtensions, file.extension().string()) != kExtensions.end();
+  return name.starts_with("LICENSE") ||
+         std::ranges::find(kExtensions, file.extension().string()) != kExtensions.end();
 }
 
 void verify(const fs::path& file, std::span<const NamedTensor> tensors) {
@@ -28,15 +31,18 @@ void verify(const fs::path& file, std::span<const NamedTensor> tensors) {
   for (const NamedTensor& expected : tensors) {
     const Tensor found = written.load(expected.name);
     if (found.shape() != expected.tensor.shape() || found.dtype() != expected.tensor.dtype() ||
-        std::memcmp(contiguous(found).raw(), expected.tensor.raw(), expected.tensor.nbytes()) != 0) {
-      fail(ErrorCode::io, "{}: the tensor {} does not read back as it was written", file.string(), expected.name);
+        std::memcmp(contiguous(found).raw(), expected.tensor.raw(), expected.tensor.nbytes()) !=
+            0) {
+      fail(ErrorCode::io, "{}: the tensor {} does not read back as it was written", file.string(),
+           expected.name);
     }
   }
 }
 
 }  // namespace
 
-Conversion convert(const fs::path& input, const fs::path& output, DType dtype, const Progress& progress) {
+Conversion convert(const fs::path& input, const fs::path& output, DType dtype,
+                   const Progress& progress) {
   const auto checkpoint = open_checkpoint(input);
   const fs::path folder = fs::is_directory(input) ? input : input.parent_path();
   std::error_code error;
@@ -49,9 +55,12 @@ Conversion convert(const fs::path& input, const fs::path& output, DType dtype, c
   for (const TensorInfo& info : checkpoint->tensors()) {
     throw_if_cancelled();
     const Tensor tensor = checkpoint->load(info.name);
-    tensors.push_back({info.name, is_float(tensor.dtype()) ? to(tensor, dtype) : contiguous(tensor)});
+    tensors.push_back(
+        {info.name, is_float(tensor.dtype()) ? to(tensor, dtype) : contiguous(tensor)});
     result.bytes += static_cast<int64_t>(tensors.back().tensor.nbytes());
-    if (progress) progress(static_cast<int64_t>(tensors.size()), static_cast<int64_t>(checkpoint->tensors().size()));
+    if (progress)
+      progress(static_cast<int64_t>(tensors.size()),
+               static_cast<int64_t>(checkpoint->tensors().size()));
   }
   result.tensors = static_cast<int64_t>(tensors.size());
   const fs::path file = output / "model.safetensors";

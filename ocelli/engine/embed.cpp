@@ -11,7 +11,8 @@ namespace ocelli {
 
 void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& deliver) {
   if (!opened.model->has_text()) {
-    fail(ErrorCode::unsupported, "{}: the model has no text tower; this is {}", opened.name, opened.family->name);
+    fail(ErrorCode::unsupported, "{}: the model has no text tower; this is {}", opened.name,
+         opened.family->name);
   }
   const Tokenizer& tokenizer = opened.tokenizer();
   const TextFormat format = opened.model->text_format();
@@ -28,18 +29,21 @@ void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& 
     const Tensor rows = opened.model->embed_text(tokens.ids, to(tokens.mask, DType::u8));
     return std::make_shared<Tensor>(run.normalize ? normalize(rows) : rows);
   };
-  run_ordered(run.count, run.batch, work, [&](int64_t begin, int64_t end, const std::shared_ptr<void>& result) {
-    const Tensor& rows = *static_cast<Tensor*>(result.get());
-    for (int64_t i = begin; i < end; ++i) deliver(i, rows.select(0, i - begin));
-    if (run.progress) run.progress(end, run.count);
-  });
+  run_ordered(run.count, run.batch, work,
+              [&](int64_t begin, int64_t end, const std::shared_ptr<void>& result) {
+                const Tensor& rows = *static_cast<Tensor*>(result.get());
+                for (int64_t i = begin; i < end; ++i) deliver(i, rows.select(0, i - begin));
+                if (run.progress) run.progress(end, run.count);
+              });
   if (truncated > 0) {
-    log(LogLevel::warning, fmt::format("{} of {} texts are longer than the model's {} tokens and were cut",
-                                       truncated.load(), run.count, format.context_length));
+    log(LogLevel::warning,
+        fmt::format("{} of {} texts are longer than the model's {} tokens and were cut",
+                    truncated.load(), run.count, format.context_length));
   }
 }
 
-Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& texts, const Progress& progress) {
+Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& texts,
+                   const Progress& progress) {
   Tensor rows = Tensor::empty({static_cast<int64_t>(texts.size()), opened.model->embedding_size()});
   TextRun run;
   run.count = static_cast<int64_t>(texts.size());
@@ -56,12 +60,14 @@ Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normaliz
   return normalized ? normalize(rows) : rows;
 }
 
-ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::string> paths, const RunOptions& options) {
+ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::string> paths,
+                             const RunOptions& options) {
   ImageEmbeddings result;
   const int64_t width = opened.model->embedding_size();
   std::vector<float> values;
   result.errors = run_images(
-      opened.model->image_processor(), paths, [&](const Tensor& pixels) { return embed_pixels(opened, pixels); },
+      opened.model->image_processor(), paths,
+      [&](const Tensor& pixels) { return embed_pixels(opened, pixels); },
       [&](int64_t index, const Tensor& row) {
         result.images.push_back(index);
         values.insert(values.end(), row.data<float>(), row.data<float>() + width);

@@ -20,7 +20,8 @@ struct TextRun {
 void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& deliver);
 
 // [N, D], of length 1.
-Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& texts, const Progress& progress = {});
+Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& texts,
+                   const Progress& progress = {});
 
 // [B, H, W, 3] -> [B, D], scaled to length 1 unless told otherwise.
 Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normalized = true);
@@ -30,6 +31,7 @@ struct ImageEmbeddings {
   std::vector<int64_t> images;  // the image of each row
   std::vector<ItemError> errors;
 };
-ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::string> paths, const RunOptions& options);
+ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::string> paths,
+                             const RunOptions& options);
 
 }  // namespace ocelli

@@ -14,7 +14,8 @@ namespace {
 
 std::string folded(std::string_view name) {
   std::string text;
-  for (const char c : name) text += c == '_' ? ' ' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  for (const char c : name)
+    text += c == '_' ? ' ' : static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   text.erase(0, text.find_first_not_of(' '));
   text.erase(text.find_last_not_of(' ') + 1);
   return text;
@@ -59,17 +60,20 @@ LabelledImages read_class_folders(const std::string& root, const std::vector<std
   LabelledImages images;
   for (size_t i = 0; i < folders.size(); ++i) {
     const std::string name = folders[i].filename().string();
-    const bool digits = !name.empty() && name.size() < 10 && std::ranges::all_of(name, [](unsigned char c) { return std::isdigit(c); });
+    const bool digits = !name.empty() && name.size() < 10 &&
+                        std::ranges::all_of(name, [](unsigned char c) { return std::isdigit(c); });
     int64_t label = -1;
     if (const auto found = classes.find(folded(name)); found != classes.end()) {
       label = found->second;
-    } else if (digits && (labels.empty() || std::stoll(name) < static_cast<int64_t>(labels.size()))) {
+    } else if (digits &&
+               (labels.empty() || std::stoll(name) < static_cast<int64_t>(labels.size()))) {
       label = std::stoll(name);
     } else if (folders.size() == labels.size()) {
       label = static_cast<int64_t>(i);
     } else {
-      fail(ErrorCode::invalid_argument, "{}: the folder '{}' is none of the {} classes (a label or an index)", root,
-           name, labels.size());
+      fail(ErrorCode::invalid_argument,
+           "{}: the folder '{}' is none of the {} classes (a label or an index)", root, name,
+           labels.size());
     }
     const std::string folder = folders[i].string();
     for (std::string& path : list_images({&folder, 1}, std::cin)) {
@@ -89,7 +93,8 @@ std::vector<std::string> class_folder_labels(const std::string& root) {
   return labels;
 }
 
-Evaluation evaluate(const Classifier& classifier, const LabelledImages& images, const RunOptions& options) {
+Evaluation evaluate(const Classifier& classifier, const LabelledImages& images,
+                    const RunOptions& options) {
   Evaluation result;
   result.errors = run_images(
       classifier.model().model->image_processor(), images.paths, classifier,
@@ -98,17 +103,22 @@ Evaluation evaluate(const Classifier& classifier, const LabelledImages& images, 
         const int64_t label = images.labels[index];
         ++result.count;
         result.top1 += best[0].index == label;
-        result.top5 += std::ranges::any_of(best, [&](const Prediction& p) { return p.index == label; });
+        result.top5 +=
+            std::ranges::any_of(best, [&](const Prediction& p) { return p.index == label; });
         ++result.confusion[{label, best[0].index}];
       },
       options);
   return result;
 }
 
-void write_confusion_csv(const std::string& path, const Evaluation& evaluation, const std::vector<std::string>& labels) {
-  const auto name = [&](int64_t i) { return csv_field(i < static_cast<int64_t>(labels.size()) ? labels[i] : std::to_string(i)); };
+void write_confusion_csv(const std::string& path, const Evaluation& evaluation,
+                         const std::vector<std::string>& labels) {
+  const auto name = [&](int64_t i) {
+    return csv_field(i < static_cast<int64_t>(labels.size()) ? labels[i] : std::to_string(i));
+  };
   std::string csv = "true,predicted,count\n";
-  for (const auto& [pair, count] : evaluation.confusion) csv += fmt::format("{},{},{}\n", name(pair.first), name(pair.second), count);
+  for (const auto& [pair, count] : evaluation.confusion)
+    csv += fmt::format("{},{},{}\n", name(pair.first), name(pair.second), count);
   write_file(path, csv);
 }
 

@@ -12,7 +12,8 @@ struct LabelledImages {
   std::vector<int64_t> labels;  // class index of each
 };
 
-// One sub-folder a class. A folder's class is, in this order: the label of that name (ignoring case,
+// One sub-folder a class. A folder's class is, in this order: the label of that name (ignoring
+// case,
 // '_' as space, any of a label's comma-separated synonyms); the index, when the name is a number
 // (any number for models without label names);
 // its place among the sorted folders, when there are as many folders as classes (torchvision's
@@ -28,9 +29,11 @@ struct Evaluation {
   std::vector<ItemError> errors;
 };
 
-Evaluation evaluate(const Classifier& classifier, const LabelledImages& images, const RunOptions& options);
+Evaluation evaluate(const Classifier& classifier, const LabelledImages& images,
+                    const RunOptions& options);
 
 // true,predicted,count: one line a pair that occurs, with the labels. Written atomically.
-void write_confusion_csv(const std::string& path, const Evaluation& evaluation, const std::vector<std::string>& labels);
+void write_confusion_csv(const std::string& path, const Evaluation& evaluation,
+                         const std::vector<std::string>& labels);
 
 }  // namespace ocelli

@@ -17,10 +17,12 @@ struct Chunk {
 
 class OrderedRun {
  public:
-  OrderedRun(int64_t n, int64_t batch, const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work)
+  OrderedRun(int64_t n, int64_t batch,
+             const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work)
       : n_(n), batch_(batch), workers_(num_threads()), work_(work) {}
 
-  void operator()(const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver) {
+  void operator()(
+      const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver) {
     std::vector<std::jthread> threads;
     for (int i = 0; i < workers_; ++i) threads.emplace_back([this] { run_worker(); });
     try {
@@ -54,7 +56,10 @@ class OrderedRun {
   // The next piece of work; waits while too many finished chunks wait for delivery.
   std::optional<Chunk> take() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return stopped_ || done_.size() < static_cast<size_t>(4 * workers_) || done_.begin()->first != delivered_; });
+    changed_.wait(lock, [&] {
+      return stopped_ || done_.size() < static_cast<size_t>(4 * workers_) ||
+             done_.begin()->first != delivered_;
+    });
     if (stopped_ || taken_ == n_) return std::nullopt;
     Chunk chunk;
     chunk.begin = taken_;
@@ -106,8 +111,8 @@ bool has_fixed_size(const ImageProcessor& p) {
 
 class ImageRun {
  public:
-  ImageRun(const ImageProcessor& processor, std::span<const std::string> paths, const Forward& forward,
-           const RunOptions& options)
+  ImageRun(const ImageProcessor& processor, std::span<const std::string> paths,
+           const Forward& forward, const RunOptions& options)
       : processor_(processor), paths_(paths), forward_(forward), options_(options) {}
 
   std::shared_ptr<Rows> operator()(int64_t begin, int64_t end) const {
@@ -144,7 +149,8 @@ class ImageRun {
     if (fixed) {
       forward_batch(compact(batch, good), begin, good, *result);
     } else {
-      for (const int64_t i : good) result->rows.emplace_back(begin + i, forward_(pixels[i]).select(0, 0));
+      for (const int64_t i : good)
+        result->rows.emplace_back(begin + i, forward_(pixels[i]).select(0, 0));
     }
     return result;
   }
@@ -155,12 +161,14 @@ class ImageRun {
     const size_t bytes = batch.size(0) == 0 ? 0 : batch.nbytes() / batch.size(0);
     auto* data = static_cast<std::byte*>(batch.raw());
     for (size_t i = 0; i < good.size(); ++i) {
-      if (static_cast<size_t>(good[i]) != i) std::memcpy(data + i * bytes, data + good[i] * bytes, bytes);
+      if (static_cast<size_t>(good[i]) != i)
+        std::memcpy(data + i * bytes, data + good[i] * bytes, bytes);
     }
     return batch.slice(0, 0, static_cast<int64_t>(good.size()));
   }
 
-  void forward_batch(const Tensor& pixels, int64_t begin, const std::vector<int64_t>& good, Rows& result) const {
+  void forward_batch(const Tensor& pixels, int64_t begin, const std::vector<int64_t>& good,
+                     Rows& result) const {
     if (good.empty()) return;
     const Tensor rows = forward_(pixels);
     for (size_t i = 0; i < good.size(); ++i) {
@@ -176,8 +184,9 @@ class ImageRun {
 
 }  // namespace
 
-void run_ordered(int64_t n, int64_t batch, const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work,
-                 const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver) {
+void run_ordered(
+    int64_t n, int64_t batch, const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work,
+    const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver) {
   check(batch >= 1, "--batch {}: at least 1 is needed", batch);
   if (num_threads() > 1 && n >= 4 * num_threads()) {
     OrderedRun(n, batch, work)(deliver);
@@ -190,8 +199,9 @@ void run_ordered(int64_t n, int64_t batch, const std::function<std::shared_ptr<v
   }
 }
 
-std::vector<ItemError> run_images(const ImageProcessor& processor, std::span<const std::string> paths,
-                                  const Forward& forward, const DeliverRow& deliver, const RunOptions& options) {
+std::vector<ItemError> run_images(const ImageProcessor& processor,
+                                  std::span<const std::string> paths, const Forward& forward,
+                                  const DeliverRow& deliver, const RunOptions& options) {
   std::vector<ItemError> errors;
   const ImageRun run(processor, paths, forward, options);
   const auto n = static_cast<int64_t>(paths.size());

@@ -14,10 +14,13 @@ namespace {
 constexpr int64_t kThumbnail = 320;
 
 std::string base64(std::string_view bytes) {
-  static constexpr char kDigits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+  static constexpr char kDigits[] =
+      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
   std::string text;
   for (size_t i = 0; i < bytes.size(); i += 3) {
-    const auto byte = [&](size_t j) { return j < bytes.size() ? static_cast<unsigned char>(bytes[j]) : 0u; };
+    const auto byte = [&](size_t j) {
+      return j < bytes.size() ? static_cast<unsigned char>(bytes[j]) : 0u;
+    };
     const uint32_t group = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
     text += kDigits[group >> 18];
     text += kDigits[group >> 12 & 63];
@@ -31,11 +34,20 @@ std::string escape(std::string_view text) {
   std::string out;
   for (const char c : text) {
     switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
+      case '&':
+        out += "&amp;";
+        break;
+      case '<':
+        out += "&lt;";
+        break;
+      case '>':
+        out += "&gt;";
+        break;
+      case '"':
+        out += "&quot;";
+        break;
+      default:
+        out += c;
     }
   }
   return out;
@@ -43,8 +55,11 @@ std::string escape(std::string_view text) {
 
 std::string thumbnail(const std::string& path) {
   const Image image = decode_image_file(path);
-  const double scale = std::min(1.0, static_cast<double>(kThumbnail) / std::max(image.height(), image.width()));
-  const auto side = [&](int64_t n) { return std::max<int64_t>(1, static_cast<int64_t>(n * scale)); };
+  const double scale =
+      std::min(1.0, static_cast<double>(kThumbnail) / std::max(image.height(), image.width()));
+  const auto side = [&](int64_t n) {
+    return std::max<int64_t>(1, static_cast<int64_t>(n * scale));
+  };
   const Image small = resize(image, side(image.height()), side(image.width()), Filter::bicubic);
   return "data:image/jpeg;base64," + base64(encode_jpeg(small));
 }
@@ -69,23 +84,27 @@ p.error{color:#b4442f;margin:0}</style></head><body>
 std::string card(const ReportItem& item) {
   std::string html = "<article>";
   if (item.error.empty()) html += fmt::format("<img alt=\"\" src=\"{}\">", thumbnail(item.path));
-  html += fmt::format("<div class=\"body\"><h2>{}</h2>", escape(std::filesystem::path(item.path).filename().string()));
+  html += fmt::format("<div class=\"body\"><h2>{}</h2>",
+                      escape(std::filesystem::path(item.path).filename().string()));
   if (!item.error.empty()) html += fmt::format("<p class=\"error\">{}</p>", escape(item.error));
   html += "<dl>";
   for (const Prediction& p : item.predictions) {
-    html += fmt::format("<dt title=\"{0}\">{0}</dt><dd>{1:.1f} %</dd><i style=\"--p:{1:.1f}%\"></i>", escape(p.label),
-                        100 * p.probability);
+    html +=
+        fmt::format("<dt title=\"{0}\">{0}</dt><dd>{1:.1f} %</dd><i style=\"--p:{1:.1f}%\"></i>",
+                    escape(p.label), 100 * p.probability);
   }
   return html + "</dl></div></article>\n";
 }
 
 }  // namespace
 
-void write_html_report(const std::string& path, const std::string& model, std::span<const ReportItem> items) {
+void write_html_report(const std::string& path, const std::string& model,
+                       std::span<const ReportItem> items) {
   AtomicFile file(path);
   file.write(kHead);
-  file.write(fmt::format("<header><h1>Ocelli</h1><p>{} image{} classified by {}</p></header>\n<main>\n", items.size(),
-                         items.size() == 1 ? "" : "s", escape(model)));
+  file.write(
+      fmt::format("<header><h1>Ocelli</h1><p>{} image{} classified by {}</p></header>\n<main>\n",
+                  items.size(), items.size() == 1 ? "" : "s", escape(model)));
   for (const ReportItem& item : items) file.write(card(item));
   file.write(std::string_view("</main></body></html>\n"));
   file.commit();

@@ -16,6 +16,7 @@ struct ReportItem {
 };
 
 // Written to a temporary name and renamed.
-void write_html_report(const std::string& path, const std::string& model, std::span<const ReportItem> items);
+void write_html_report(const std::string& path, const std::string& model,
+                       std::span<const ReportItem> items);
 
 }  // namespace ocelli
