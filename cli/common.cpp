@@ -27,6 +27,10 @@ void Common::add_model(CLI::App& command) {
 void Common::add_images(CLI::App& command, std::vector<std::string>& images) {
   command.add_option("images", images,
                      "Files, folders (recursive), globs, or - for names on standard input");
+  add_batch(command);
+}
+
+void Common::add_batch(CLI::App& command) {
   command.add_option("-b,--batch", batch, "Images in one forward")->check(CLI::PositiveNumber);
   command.add_option("--max-pixels", max_pixels, "Larger images are refused")
       ->check(CLI::PositiveNumber);

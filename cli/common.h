@@ -20,6 +20,7 @@ struct Common {
 
   void add_output(CLI::App& command);  // --json --quiet --threads
   void add_model(CLI::App& command);   // --model --precision --strict
+  void add_batch(CLI::App& command);   // --batch --max-pixels
   void add_images(CLI::App& command, std::vector<std::string>& images);
 
   std::shared_ptr<const OpenModel> open() const;

@@ -4,16 +4,21 @@
 #include <cstring>
 
 #include "ocelli/base/log.h"
+#include "ocelli/engine/prompts.h"
 #include "ocelli/ops/norm.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
 
+void check_has_text(const OpenModel& opened) {
+  if (opened.model->has_text()) return;
+  fail(ErrorCode::unsupported,
+       "{}: texts need a model with a text tower (CLIP, SigLIP); this is {}", opened.name,
+       opened.family->name);
+}
+
 void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& deliver) {
-  if (!opened.model->has_text()) {
-    fail(ErrorCode::unsupported, "{}: the model has no text tower; this is {}", opened.name,
-         opened.family->name);
-  }
+  check_has_text(opened);
   const Tokenizer& tokenizer = opened.tokenizer();
   const TextFormat format = opened.model->text_format();
   BatchOptions batching;
@@ -53,6 +58,23 @@ Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& text
     std::memcpy(rows.data<float>() + i * rows.size(1), row.data<float>(), row.nbytes());
   });
   return rows;
+}
+
+Tensor embed_prompts(const OpenModel& opened, const std::vector<std::string>& texts,
+                     const std::vector<std::string>& templates, const Progress& progress) {
+  const auto count = static_cast<int64_t>(templates.size());
+  const int64_t width = opened.model->embedding_size();
+  const Tensor sums = Tensor::zeros({static_cast<int64_t>(texts.size()), width});
+  TextRun run;
+  run.count = count * static_cast<int64_t>(texts.size());
+  run.text = [&](int64_t i) { return fill_template(templates[i % count], texts[i / count]); };
+  run.progress = progress;
+  embed_texts(opened, run, [&](int64_t i, const Tensor& row) {
+    float* sum = sums.data<float>() + i / count * width;
+    const float* values = row.data<float>();
+    for (int64_t d = 0; d < width; ++d) sum[d] += values[d];
+  });
+  return normalize(sums);
 }
 
 Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normalized) {

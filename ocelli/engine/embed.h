@@ -23,6 +23,15 @@ void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& 
 Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& texts,
                    const Progress& progress = {});
 
+// [texts, D]: the embeddings of a text in all templates (see read_templates), averaged, of
+// length 1.
+Tensor embed_prompts(const OpenModel& opened, const std::vector<std::string>& texts,
+                     const std::vector<std::string>& templates, const Progress& progress = {});
+
+// Throws unsupported, naming the family, when the model has no text tower, and what
+// open_tokenizer() throws: at once rather than after the images.
+void check_has_text(const OpenModel& opened);
+
 // [B, H, W, 3] -> [B, D], scaled to length 1 unless told otherwise.
 Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normalized = true);
 
