@@ -67,7 +67,8 @@ void run(const Classify& options, Common& common) {
   } else {
     print_table(items);
   }
-  if (!options.html.empty()) write_html_report(options.html, opened->name, items);
+  if (!options.html.empty())
+    write_html_report(options.html, opened->name, items, {.max_pixels = common.max_pixels});
   common.report(errors);
 }
 

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/reduce.h"
 
@@ -26,10 +25,8 @@ Classifier::Classifier(std::shared_ptr<const OpenModel> opened, std::vector<std:
 
 Tensor Classifier::operator()(const Tensor& pixels) const {
   if (!zero_shot_) return softmax(opened_->model->classify(pixels));
-  const Similarity similarity = opened_->model->similarity();
   const Tensor cosine = linear(normalize(opened_->model->embed_image(pixels)), classes_);
-  const Tensor logits = cosine * similarity.scale + similarity.bias;
-  return similarity.sigmoid ? sigmoid(logits) : softmax(logits);
+  return probabilities(cosine, opened_->model->similarity());
 }
 
 std::vector<Prediction> top_k(const Tensor& row, const std::vector<std::string>& labels,

@@ -5,7 +5,9 @@
 
 #include "ocelli/base/log.h"
 #include "ocelli/engine/prompts.h"
+#include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
+#include "ocelli/ops/reduce.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -80,6 +82,11 @@ Tensor embed_prompts(const OpenModel& opened, const std::vector<std::string>& te
 Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normalized) {
   const Tensor rows = opened.model->embed_image(pixels);
   return normalized ? normalize(rows) : rows;
+}
+
+Tensor probabilities(const Tensor& cosine, const Similarity& similarity) {
+  const Tensor logits = cosine * similarity.scale + similarity.bias;
+  return similarity.sigmoid ? sigmoid(logits) : softmax(logits);
 }
 
 ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::string> paths,

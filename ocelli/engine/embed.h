@@ -35,6 +35,10 @@ void check_has_text(const OpenModel& opened);
 // [B, H, W, 3] -> [B, D], scaled to length 1 unless told otherwise.
 Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normalized = true);
 
+// What cosines mean to the model: a softmax over the texts (the last dimension), or a sigmoid of
+// each pair for models trained so (SigLIP).
+Tensor probabilities(const Tensor& cosine, const Similarity& similarity);
+
 struct ImageEmbeddings {
   Tensor rows;                  // [N, D], of length 1
   std::vector<int64_t> images;  // the image of each row

@@ -34,23 +34,23 @@ using Name = std::function<std::string(int64_t)>;
 
 void write_matrix(AtomicFile& file, const Evaluation& evaluation, const std::set<int64_t>& classes,
                   const Name& name) {
-  std::string line = "true \\ predicted";
-  for (const int64_t predicted : classes) line += "," + name(predicted);
-  file.write(line + "\n");
+  CsvRow row = {"true \\ predicted"};
+  for (const int64_t predicted : classes) row.push_back(name(predicted));
+  file.write(csv_line(row));
   for (const int64_t truth : classes) {
-    line = name(truth);
+    row = {name(truth)};
     for (const int64_t predicted : classes) {
       const auto found = evaluation.confusion.find({truth, predicted});
-      line += fmt::format(",{}", found == evaluation.confusion.end() ? 0 : found->second);
+      row.push_back(std::to_string(found == evaluation.confusion.end() ? 0 : found->second));
     }
-    file.write(line + "\n");
+    file.write(csv_line(row));
   }
 }
 
 void write_pairs(AtomicFile& file, const Evaluation& evaluation, const Name& name) {
-  file.write(std::string_view("true,predicted,count\n"));
+  file.write(csv_line({"true", "predicted", "count"}));
   for (const auto& [pair, count] : evaluation.confusion) {
-    file.write(fmt::format("{},{},{}\n", name(pair.first), name(pair.second), count));
+    file.write(csv_line({name(pair.first), name(pair.second), std::to_string(count)}));
   }
 }
 
@@ -59,7 +59,7 @@ void write_pairs(AtomicFile& file, const Evaluation& evaluation, const Name& nam
 void write_confusion_csv(const std::string& path, const Evaluation& evaluation,
                          const std::vector<std::string>& labels) {
   const Name name = [&](int64_t i) {
-    return i < static_cast<int64_t>(labels.size()) ? csv_field(labels[i]) : std::to_string(i);
+    return i < static_cast<int64_t>(labels.size()) ? labels[i] : std::to_string(i);
   };
   std::set<int64_t> classes;
   for (const auto& [pair, count] : evaluation.confusion) {

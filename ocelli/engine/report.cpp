@@ -4,9 +4,8 @@
 #include <filesystem>
 
 #include "ocelli/base/file.h"
-#include "ocelli/image/decode.h"
+#include "ocelli/engine/thumbnail.h"
 #include "ocelli/image/encode.h"
-#include "ocelli/image/resize.h"
 
 namespace ocelli {
 namespace {
@@ -53,15 +52,8 @@ std::string escape(std::string_view text) {
   return out;
 }
 
-std::string thumbnail(const std::string& path) {
-  const Image image = decode_image_file(path);
-  const double scale =
-      std::min(1.0, static_cast<double>(kThumbnail) / std::max(image.height(), image.width()));
-  const auto side = [&](int64_t n) {
-    return std::max<int64_t>(1, static_cast<int64_t>(n * scale));
-  };
-  const Image small = resize(image, side(image.height()), side(image.width()), Filter::bicubic);
-  return "data:image/jpeg;base64," + base64(encode_jpeg(small));
+std::string inline_jpeg(const Image& image) {
+  return "data:image/jpeg;base64," + base64(encode_jpeg(image));
 }
 
 constexpr std::string_view kHead = R"(<!doctype html>
@@ -81,9 +73,12 @@ i{grid-column:1/-1;height:5px;border-radius:3px;background:linear-gradient(var(-
 p.error{color:#b4442f;margin:0}</style></head><body>
 )";
 
-std::string card(const ReportItem& item) {
+std::string card(const ReportItem& item, const DecodeOptions& decode) {
   std::string html = "<article>";
-  if (item.error.empty()) html += fmt::format("<img alt=\"\" src=\"{}\">", thumbnail(item.path));
+  if (item.error.empty()) {
+    const Image image = thumbnail(item.path, kThumbnail, kThumbnail, decode);
+    html += fmt::format("<img alt=\"\" src=\"{}\">", inline_jpeg(image));
+  }
   html += fmt::format("<div class=\"body\"><h2>{}</h2>",
                       escape(std::filesystem::path(item.path).filename().string()));
   if (!item.error.empty()) html += fmt::format("<p class=\"error\">{}</p>", escape(item.error));
@@ -99,13 +94,16 @@ std::string card(const ReportItem& item) {
 }  // namespace
 
 void write_html_report(const std::string& path, const std::string& model,
-                       std::span<const ReportItem> items) {
+                       std::span<const ReportItem> items, const DecodeOptions& decode) {
   AtomicFile file(path);
   file.write(kHead);
   file.write(
       fmt::format("<header><h1>Ocelli</h1><p>{} image{} classified by {}</p></header>\n<main>\n",
                   items.size(), items.size() == 1 ? "" : "s", escape(model)));
-  for (const ReportItem& item : items) file.write(card(item));
+  for (const ReportItem& item : items) {
+    throw_if_cancelled();
+    file.write(card(item, decode));
+  }
   file.write(std::string_view("</main></body></html>\n"));
   file.commit();
 }

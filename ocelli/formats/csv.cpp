@@ -100,14 +100,19 @@ std::vector<CsvRow> read_csv(const std::filesystem::path& path) {
   return parse_csv(read_file(path), path.string());
 }
 
-std::string csv_field(std::string_view text) {
-  if (text.find_first_of(",\"\r\n") == text.npos) return std::string(text);
-  std::string quoted = "\"";
-  for (const char c : text) {
-    quoted += c;
-    if (c == '"') quoted += c;
+std::string csv_line(const CsvRow& fields) {
+  std::string line;
+  for (const std::string& field : fields) {
+    if (&field != &fields.front()) line += ',';
+    const bool quoted = field.find_first_of(",\"\r\n") != field.npos;
+    if (quoted) line += '"';
+    for (const char c : field) {
+      line += c;
+      if (c == '"') line += c;
+    }
+    if (quoted) line += '"';
   }
-  return quoted + "\"";
+  return line + '\n';
 }
 
 }  // namespace ocelli

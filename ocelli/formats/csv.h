@@ -17,7 +17,7 @@ using CsvRow = std::vector<std::string>;
 std::vector<CsvRow> parse_csv(std::string_view text, const std::string& file);
 std::vector<CsvRow> read_csv(const std::filesystem::path& path);
 
-// A field as it is written between commas, quoted where it must be.
-std::string csv_field(std::string_view text);
+// A line, its fields between commas and quoted where they must be.
+std::string csv_line(const CsvRow& fields);
 
 }  // namespace ocelli
