@@ -20,7 +20,7 @@ struct CheckpointInfo {
   std::vector<TensorInfo> tensors;
   int64_t bytes = 0;                    // of the tensors
   std::vector<std::string> not_finite;  // tensors with NaN or infinity, when they were looked for
-  nlohmann::ordered_json config;        // by the name of the file
+  nlohmann::ordered_json config = nlohmann::ordered_json::object();  // by the name of the file
 };
 
 // What the model makes of it. Sizes and labels are zero and empty where a model lacks the part.
