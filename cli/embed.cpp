@@ -70,10 +70,19 @@ void add_embed(CLI::App& app, Common& common) {
   common.add_model(*command);
   common.add_output(*command);
   command->add_option("-o,--output", options->output, "The .npy file; names go to .jsonl beside it")
+      ->type_name(kFile)
+      ->group("Output")
       ->required();
-  command->add_option("--text", options->text, "Embed the lines of this file instead of images");
+  command->add_option("--text", options->text, "Embed the lines of this file instead of images")
+      ->type_name(kFile);
   command->add_flag("--raw", options->raw, "Do not scale the embeddings to length 1");
-  command->footer("Example:\n  ocelli embed photos/ -m clip-folder -o out.npy");
+  command->footer(
+      "Row n of the .npy file belongs to line n of the .jsonl file; both are in input\n"
+      "order. Images that cannot be read have no row; they are named, and the exit status\n"
+      "says so.\n"
+      "Examples:\n"
+      "  ocelli embed photos/ -m clip-folder -o photos.npy\n"
+      "  ocelli embed --text captions.txt -m clip-folder -o captions.npy");
   command->callback([options, &common] { run(*options, common); });
 }
 

@@ -76,15 +76,16 @@ void add_eval(CLI::App& app, Common& common) {
   command
       ->add_option("data", options->data,
                    "A folder with a sub-folder a class, or a table (.csv, .tsv) of images and "
-                   "labels or captions")
+                   "their labels or captions")
+      ->type_name(kFile)
       ->required();
   common.add_batch(*command);
   common.add_model(*command);
+  common.add_labels(*command, options->labels, options->templates);
   common.add_output(*command);
-  command->add_option("--labels", options->labels,
-                      "Zero-shot: a file or a list; default: the classes of the data");
-  command->add_option("--templates", options->templates, "Prompts: openai80, none, or a file");
-  command->add_option("--confusion", options->confusion, "Write the confusion matrix to this CSV");
+  command->add_option("--confusion", options->confusion, "Write the confusion matrix to this table")
+      ->type_name(kFile)
+      ->group("Output");
   command->footer(
       "Examples:\n"
       "  ocelli eval photos-by-class/ -m google/vit-base-patch16-224\n"

@@ -80,7 +80,9 @@ void run(const Info& options, Common& common) {
 void add_info(CLI::App& app, Common& common) {
   auto* command = app.add_subcommand("info", "Say what a model is");
   auto options = std::make_shared<Info>();
-  command->add_option("model", options->model, "Folder, checkpoint file, hub id or 'default'");
+  command
+      ->add_option("model", options->model, "A folder, a checkpoint file, a hub id, or 'default'")
+      ->type_name(kModel);
   command->add_flag("--tensors", options->tensors, "List the tensors");
   command->add_flag("--check", options->check, "Look for NaN and infinity in the weights");
   command->add_flag("--families", options->families, "List the families of models that are known");

@@ -73,12 +73,18 @@ void add_match(CLI::App& app, Common& common) {
   common.add_images(*command, options->images);
   common.add_model(*command);
   common.add_output(*command);
-  command->add_option("--texts", options->texts, "A file with one text a line")->required();
+  command->add_option("--texts", options->texts, "A file with one text a line")
+      ->type_name(kFile)
+      ->required();
   command->add_flag("--probabilities", options->probabilities,
                     "Not cosines, but what the model makes of them: a softmax over the texts "
                     "(CLIP) or a sigmoid of each pair (SigLIP)");
-  command->add_option("--csv", options->csv, "Write the matrix to this table");
-  command->add_option("--png", options->png, "Draw the matrix as a heat map with thumbnails");
+  command->add_option("--csv", options->csv, "Write the matrix to this table")
+      ->type_name(kFile)
+      ->group("Output");
+  command->add_option("--png", options->png, "Draw the matrix as a heat map with thumbnails")
+      ->type_name(kFile)
+      ->group("Output");
   command->footer(
       "Examples:\n"
       "  ocelli match photos/ --texts captions.txt -m clip-folder --png matrix.png\n"
