@@ -65,14 +65,14 @@ class Bar {
 
   void draw(int64_t done, int64_t total, double rate) {
     std::string numbers = quantity(static_cast<double>(done), unit_);
-    if (total > 0) numbers += "/" + quantity(static_cast<double>(total), unit_);
+    if (total > 0) numbers += fmt::format("/{}", quantity(static_cast<double>(total), unit_));
     if (rate > 0) {
       numbers += unit_ == Unit::bytes ? fmt::format("  {}/s", quantity(rate, unit_))
                                       : fmt::format("  {:.1f}/s", rate);
       if (total > 0)
         numbers += fmt::format("  {} left", duration(static_cast<double>(total - done) / rate));
     }
-    const int64_t room = terminal_width() - static_cast<int64_t>(what_.size() + numbers.size()) - 7;
+    const int64_t room = terminal_width() - static_cast<int64_t>(what_.size() + numbers.size()) - 8;
     std::string line = what_ + "  ";
     if (total > 0 && room >= 8) {
       const int64_t width = std::min<int64_t>(room, 30), filled = width * done / total;

@@ -104,7 +104,8 @@ BenchRow bench(const OpenModel& opened, const BenchOptions& options) {
   }
   run();
   std::vector<double> times;
-  for (const auto start = Clock::now(); times.size() < 5 || seconds_since(start) < options.seconds;) {
+  for (const auto start = Clock::now();
+       times.size() < 5 || seconds_since(start) < options.seconds;) {
     throw_if_cancelled();
     const auto begin = Clock::now();
     run();

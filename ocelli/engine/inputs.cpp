@@ -92,7 +92,7 @@ std::vector<std::string> list_images(std::span<const std::string> arguments,
 }
 
 std::vector<std::string> read_lines(const std::string& path, bool skip_blank) {
-  std::istringstream text(read_file(path));
+  std::istringstream text(read_file(path == "-" ? "/dev/stdin" : path));
   std::vector<std::string> lines;
   for (std::string line; std::getline(text, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();

@@ -15,7 +15,8 @@ namespace ocelli {
 std::vector<std::string> list_images(std::span<const std::string> arguments,
                                      std::istream& standard_input);
 
-// The lines of a text file without their line ends; blank lines are kept unless `skip_blank`.
+// The lines of a text file (`-`: of standard input) without their line ends; blank lines are kept
+// unless `skip_blank`.
 std::vector<std::string> read_lines(const std::string& path, bool skip_blank);
 
 }  // namespace ocelli

@@ -50,8 +50,9 @@ std::shared_ptr<const OpenModel> open_model(const std::string& argument,
   opened->parameters = weights.parameter_count();
   if (const auto& unused = opened->weights.unused; !unused.empty()) {
     const std::string message =
-        fmt::format("{}: {} tensors are not used by {}: {}", weights.path(), unused.size(),
-                    opened->family->name, first_names(unused));
+        fmt::format("{}: {} {} not used by {}: {}", weights.path(), unused.size(),
+                    unused.size() == 1 ? "tensor is" : "tensors are", opened->family->name,
+                    first_names(unused));
     if (options.strict) fail(ErrorCode::corrupt_data, "{}", message);
     log(LogLevel::warning, message);
   }

@@ -118,6 +118,11 @@ std::vector<std::string> read_label_list(const std::string& argument) {
   if (std::filesystem::is_regular_file(argument)) {
     labels = read_lines(argument, /*skip_blank=*/true);
   } else {
+    // "labels.txt" that is not there is no label.
+    if (argument.find(',') == std::string::npos &&
+        argument.find_first_of("./") != std::string::npos) {
+      fail(ErrorCode::not_found, "--labels {}: no such file", argument);
+    }
     for (size_t begin = 0; begin <= argument.size();) {
       const size_t end = std::min(argument.find(',', begin), argument.size());
       std::string label = argument.substr(begin, end - begin);
