@@ -63,7 +63,9 @@ void run(const Classify& options, Common& common) {
   for (const ItemError& error : errors) items[error.index].error = error.error.what();
   if (common.json) print_json(to_json(items));
   if (!options.html.empty()) {
-    write_html_report(options.html, opened->name, items, {.max_pixels = common.max_pixels});
+    const std::string type = opened->folder.type();
+    write_html_report(options.html, opened->name + (type.empty() ? "" : " (" + type + ")"), items,
+                      {.max_pixels = common.max_pixels});
   }
   common.report(errors);
 }
