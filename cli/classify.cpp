@@ -46,6 +46,7 @@ nlohmann::ordered_json to_json(const std::vector<ReportItem>& items) {
 
 void run(const Classify& options, Common& common) {
   const std::vector<std::string> paths = list_images(options.images, std::cin);
+  Common::check_output(options.html);
   const auto opened = common.open();
   const Classifier classifier =
       options.labels.empty()

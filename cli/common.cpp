@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "ocelli/base/file.h"
 #include "ocelli/base/threads.h"
 
 namespace ocelli::cli {
@@ -78,6 +79,10 @@ RunOptions Common::run_options(const std::string& what) const {
 
 Progress Common::progress(const std::string& what, Unit unit) const {
   return quiet ? Progress{} : progress_bar(what, unit);
+}
+
+void Common::check_output(const std::string& path) {
+  if (!path.empty()) AtomicFile file(path);
 }
 
 void Common::report(const std::vector<ItemError>& errors) {

@@ -31,6 +31,8 @@ struct Common {
   std::shared_ptr<const OpenModel> open() const;
   RunOptions run_options(const std::string& what) const;
   Progress progress(const std::string& what, Unit unit = Unit::items) const;  // none when quiet
+  // A file that cannot be written later is an error now.
+  static void check_output(const std::string& path);
   // Names the images that failed on stderr; the first one's class becomes the exit status.
   void report(const std::vector<ItemError>& errors);
 };

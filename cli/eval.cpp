@@ -13,6 +13,7 @@ struct Eval {
 };
 
 void classify(const Eval& options, const ClassImages& images, Common& common) {
+  Common::check_output(options.confusion);
   const auto opened = common.open();
   const bool zero_shot = !options.labels.empty() || !opened->model->has_classifier();
   const Classifier classifier =
@@ -22,9 +23,6 @@ void classify(const Eval& options, const ClassImages& images, Common& common) {
                        read_templates(options.templates), common.progress("embedding labels"))
           : Classifier(opened);
   const Evaluation result = evaluate(classifier, images, common.run_options("evaluating"));
-  if (!options.confusion.empty()) {
-    write_confusion_csv(options.confusion, result, classifier.labels());
-  }
   const double count = static_cast<double>(std::max<int64_t>(result.count, 1));
   if (common.json) {
     print_json({{"top1", result.top1 / count},
@@ -36,6 +34,9 @@ void classify(const Eval& options, const ClassImages& images, Common& common) {
   } else {
     fmt::print("top-1 {:.2f} % ({} of {})\ntop-5 {:.2f} % ({} of {})\n", 100 * result.top1 / count,
                result.top1, result.count, 100 * result.top5 / count, result.top5, result.count);
+  }
+  if (!options.confusion.empty()) {
+    write_confusion_csv(options.confusion, result, classifier.labels());
   }
   common.report(result.errors);
 }

@@ -57,9 +57,12 @@ void print_families(bool json) {
 
 void run(const Info& options, Common& common) {
   if (options.families) return print_families(common.json);
-  const Description d = describe(
-      options.model, {.open = {.strict = common.strict, .progress = common.progress("checking")},
-                      .check = options.check});
+  DescribeOptions describing;
+  describing.open.strict = common.strict;
+  describing.open.progress = common.progress("downloading", Unit::bytes);
+  describing.check = options.check;
+  describing.progress = common.progress("checking");
+  const Description d = describe(options.model, describing);
   if (common.json) {
     print_json(to_json(d, options));
   } else {

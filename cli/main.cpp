@@ -20,6 +20,14 @@ void on_signal(int signal) {
   request_cancel();
 }
 
+void set_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;  // without SA_RESTART: reading standard input ends, too
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGXFSZ, SIG_IGN);  // a full quota is an error like others
+}
+
 void set_up(CLI::App& app, cli::Common& common) {
   app.formatter(std::make_shared<cli::HelpFormatter>());
   app.set_version_flag("--version", "ocelli " OCELLI_VERSION, "Print the version");
@@ -42,8 +50,10 @@ void set_up(CLI::App& app, cli::Common& common) {
 }
 
 int complain(ErrorCode code, const std::string& message) {
-  cli::print_message("ocelli: error: " + message);
-  return error_info(code).exit_status;
+  // An interrupted read or write may have failed in many ways.
+  const bool cancelled = cancel_requested();
+  cli::print_message(fmt::format("ocelli: error: {}", cancelled ? "cancelled" : message));
+  return cancelled ? 128 + received : error_info(code).exit_status;
 }
 
 // What was typed makes no sense.
@@ -72,8 +82,7 @@ int run(CLI::App& app, const cli::Common& common, int argc, char** argv) {
     if (error.get_exit_code() == 0) return app.exit(error);
     return complain_about_usage(app, error, argc, argv);
   } catch (const Error& error) {
-    const int status = complain(error.code(), error.what());
-    return error.code() == ErrorCode::cancelled ? 128 + received : status;
+    return complain(error.code(), error.what());
   } catch (const std::bad_alloc&) {
     return complain(ErrorCode::out_of_memory, "out of memory");
   } catch (const std::system_error& error) {
@@ -86,9 +95,7 @@ int run(CLI::App& app, const cli::Common& common, int argc, char** argv) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
-  std::signal(SIGXFSZ, SIG_IGN);  // a full quota is an error like others
+  set_signals();
   cli::Common common;
   CLI::App app("One engine for large vision models", "ocelli");
   set_up(app, common);

@@ -38,21 +38,14 @@ void run(const MatchOptions& options, Common& common) {
   const auto paths = list_images(options.images, std::cin);
   const auto texts = read_lines(options.texts, /*skip_blank=*/true);
   check(!texts.empty(), "--texts {}: the file holds no texts", options.texts);
+  Common::check_output(options.csv);
+  Common::check_output(options.png);
   const auto opened = common.open();
   const Match result = match(*opened, paths, texts, common.run_options("embedding images"),
                              common.progress("embedding texts"));
   const Similarity similarity = opened->model->similarity();
   const Tensor values =
       options.probabilities ? probabilities(result.similarity, similarity) : result.similarity;
-  if (!options.csv.empty()) write_match_csv(options.csv, result, values);
-  if (!options.png.empty()) {
-    const std::string quantity = options.probabilities ? "probability" : "cosine similarity";
-    write_heat_map(options.png, {.match = result,
-                                 .values = values,
-                                 .quantity = fmt::format("{} by {}", quantity, opened->name),
-                                 .from_zero_to_one = options.probabilities,
-                                 .decode = {.max_pixels = common.max_pixels}});
-  }
   if (common.json) {
     nlohmann::ordered_json json = {{"images", result.images},
                                    {"texts", result.texts},
@@ -61,6 +54,15 @@ void run(const MatchOptions& options, Common& common) {
     print_json(json);
   } else {
     print_table(result, values);
+  }
+  if (!options.csv.empty()) write_match_csv(options.csv, result, values);
+  if (!options.png.empty()) {
+    const std::string quantity = options.probabilities ? "probability" : "cosine similarity";
+    write_heat_map(options.png, {.match = result,
+                                 .values = values,
+                                 .quantity = fmt::format("{} by {}", quantity, opened->name),
+                                 .from_zero_to_one = options.probabilities,
+                                 .decode = {.max_pixels = common.max_pixels}});
   }
   common.report(result.errors);
 }

@@ -4,12 +4,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
 #include "ocelli/base/error.h"
+#include "ocelli/base/progress.h"
 
 namespace ocelli {
 
@@ -27,7 +29,9 @@ std::string read_file(const std::filesystem::path& path, size_t limit) {
   }
   char buffer[65536];
   ssize_t count = 0;
-  while ((count = ::read(fd, buffer, sizeof buffer)) > 0) {
+  while ((count = ::read(fd, buffer, sizeof buffer)) > 0 || (count < 0 && errno == EINTR)) {
+    if (count < 0 && cancel_requested()) break;
+    count = std::max<ssize_t>(count, 0);
     if (contents.size() + static_cast<size_t>(count) > limit) {
       ::close(fd);
       fail(ErrorCode::corrupt_data, "{}: larger than the limit of {} bytes", path.string(), limit);
@@ -36,13 +40,16 @@ std::string read_file(const std::filesystem::path& path, size_t limit) {
   }
   const int error = errno;
   ::close(fd);
+  throw_if_cancelled();
   if (count < 0) fail(ErrorCode::io, "{}: {}", path.string(), std::strerror(error));
   return contents;
 }
 
 namespace {
 
-std::string own_link(int fd) { return fmt::format("/proc/self/fd/{}", fd); }
+std::string own_link(int fd) {
+  return fmt::format("/proc/self/fd/{}", fd);
+}
 
 }  // namespace
 
@@ -97,7 +104,9 @@ void AtomicFile::write(std::span<const std::byte> bytes) {
   }
 }
 
-void AtomicFile::write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+void AtomicFile::write(std::string_view text) {
+  write(std::as_bytes(std::span(text)));
+}
 
 void AtomicFile::write_at(size_t position, std::string_view text) {
   if (::lseek(fd_, static_cast<off_t>(position), SEEK_SET) < 0) fail_with(errno);
@@ -113,8 +122,8 @@ void AtomicFile::commit() {
   if (::fsync(fd_) != 0) fail_with(errno);
   if (!named_) {
     // A hard link cannot replace a file, so it takes the temporary name first.
-    const int status = ::linkat(AT_FDCWD, own_link(fd_).c_str(), AT_FDCWD, temporary_.c_str(),
-                                AT_SYMLINK_FOLLOW);
+    const int status =
+        ::linkat(AT_FDCWD, own_link(fd_).c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW);
     if (status != 0) fail_with(errno);
     named_ = true;
   }

@@ -31,7 +31,8 @@ std::string folded(std::string_view name) {
 ClassImages read_class_folders(const std::string& root) {
   std::vector<fs::path> folders;
   for (const auto& entry : fs::directory_iterator(root)) {
-    if (entry.is_directory()) folders.push_back(entry.path());
+    const bool hidden = entry.path().filename().string().starts_with('.');
+    if (entry.is_directory() && !hidden) folders.push_back(entry.path());
   }
   std::ranges::sort(folders);
   check(!folders.empty(), "{}: has no sub-folders; evaluation wants one a class, or a table", root);

@@ -1,7 +1,6 @@
 #include "ocelli/engine/describe.h"
 
-#include <cmath>
-
+#include "ocelli/engine/pipeline.h"
 #include "ocelli/hub/resolve.h"
 #include "ocelli/ops/flops.h"
 #include "ocelli/tensor/convert.h"
@@ -9,17 +8,12 @@
 namespace ocelli {
 namespace {
 
-bool has_not_finite(const Tensor& tensor) {
-  return std::ranges::any_of(to(tensor, DType::f32).values<float>(),
-                             [](float x) { return !std::isfinite(x); });
-}
-
 std::vector<std::string> find_not_finite(const TensorSource& checkpoint, const Progress& progress) {
   std::vector<std::string> found;
   int64_t done = 0;
   for (const TensorInfo& info : checkpoint.tensors()) {
     throw_if_cancelled();
-    if (is_floating_point(info.dtype) && has_not_finite(checkpoint.load(info.name))) {
+    if (is_floating_point(info.dtype) && !is_finite(to(checkpoint.load(info.name), DType::f32))) {
       found.push_back(info.name);
     }
     checkpoint.release(info.name);
@@ -88,7 +82,7 @@ Description describe(const std::string& argument, const DescribeOptions& options
   const ModelFolder folder = ModelFolder::open(path);
   description.checkpoint = checkpoint_info(folder);
   if (options.check) {
-    description.checkpoint.not_finite = find_not_finite(*folder.checkpoint, options.open.progress);
+    description.checkpoint.not_finite = find_not_finite(*folder.checkpoint, options.progress);
   }
   try {
     OpenOptions open = options.open;

@@ -10,7 +10,8 @@ namespace ocelli {
 
 struct DescribeOptions {
   OpenOptions open = {};
-  bool check = false;  // look for NaN and infinity in the weights
+  bool check = false;      // look for NaN and infinity in the weights
+  Progress progress = {};  // of that
 };
 
 // What the checkpoint and its configuration files say.

@@ -34,6 +34,10 @@ void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& 
     const TokenBatch tokens = tokenizer.encode_batch(texts, batching);
     truncated += tokens.truncated;
     const Tensor rows = opened.model->embed_text(tokens.ids, to(tokens.mask, DType::u8));
+    if (!is_finite(rows)) {
+      fail(ErrorCode::corrupt_data, "{}: a text becomes NaN or infinity; see 'ocelli info --check'",
+           opened.name);
+    }
     return std::make_shared<Tensor>(run.normalize ? normalize(rows) : rows);
   };
   run_ordered(run.count, run.batch, work,

@@ -10,6 +10,7 @@
 
 #include "ocelli/base/error.h"
 #include "ocelli/base/file.h"
+#include "ocelli/base/progress.h"
 
 namespace ocelli {
 namespace fs = std::filesystem;
@@ -86,6 +87,7 @@ std::vector<std::string> list_images(std::span<const std::string> arguments,
       if (!line.empty() && line.back() == '\r') line.pop_back();
       if (!line.empty()) add_argument(line, images);
     }
+    throw_if_cancelled();
   }
   if (images.empty()) fail(ErrorCode::invalid_argument, "no images were given");
   return images;

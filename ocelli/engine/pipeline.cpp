@@ -106,10 +106,6 @@ struct Rows {
   std::vector<ItemError> errors;
 };
 
-bool is_finite(const Tensor& row) {
-  return std::ranges::all_of(row.values<float>(), [](float x) { return std::isfinite(x); });
-}
-
 bool has_fixed_size(const ImageProcessor& p) {
   return p.crop != ImageProcessor::Crop::none || p.resize == ImageProcessor::Resize::exact;
 }
@@ -215,6 +211,10 @@ class ImageRun {
 };
 
 }  // namespace
+
+bool is_finite(const Tensor& values) {
+  return std::ranges::all_of(values.values<float>(), [](float x) { return std::isfinite(x); });
+}
 
 void run_ordered(
     int64_t n, int64_t batch, const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work,

@@ -39,6 +39,9 @@ void run_ordered(
     int64_t n, int64_t batch, const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work,
     const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver);
 
+// No NaN and no infinity; f32.
+bool is_finite(const Tensor& values);
+
 using Forward = std::function<Tensor(const Tensor& pixels)>;  // [B, H, W, 3] -> [B, ...]
 using DeliverRow =
     std::function<void(int64_t index, const Tensor& row)>;  // a row of Forward's result

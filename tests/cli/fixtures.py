@@ -67,6 +67,15 @@ def clip(name="clip"):
     return folder
 
 
+def nan_clip():
+    """A CLIP whose texts become NaN."""
+    tensors = read_safetensors(clip("nan_clip") / "model.safetensors")
+    name = "text_model.final_layer_norm.bias"
+    dtype, shape, data = tensors[name]
+    tensors[name] = (dtype, shape, struct.pack("<f", float("nan")) * (len(data) // 4))
+    write_safetensors("nan_clip/model.safetensors", tensors)
+
+
 # Images.
 
 def png(path, width, height, row):

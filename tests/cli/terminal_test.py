@@ -110,6 +110,17 @@ class Interruption(Case):
         self.check(["embed", folder_of_images(800), "-m", VIT, "-o", "out.npy"], {"out.npy", "out.jsonl"},
                    (signal.SIGKILL,))
 
+    def test_while_names_are_awaited(self):
+        for arguments in (["classify", "-", "-m", VIT], ["embed", "--text", "-", "-m", VIT, "-o", "out.npy"]):
+            process = subprocess.Popen([PROGRAM, *arguments], stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+                                       text=True, env=self.environment)
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=10)
+            self.assertEqual((process.returncode, process.stderr.read()), (130, "ocelli: error: cancelled\n"))
+            process.stdin.close()
+            process.stderr.close()
+
     def require_unnamed_files(self):
         try:
             os.close(os.open(".", os.O_TMPFILE | os.O_WRONLY))
