@@ -1,4 +1,4 @@
-# The typeface of canvas.h, as it is.
+/* The typeface of canvas.h, as it is. */
     .section .rodata
     .global ocelli_font_begin
     .global ocelli_font_end
