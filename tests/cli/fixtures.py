@@ -67,6 +67,12 @@ def clip(name="clip"):
     return folder
 
 
+def siglip():
+    """The golden of SigLIP with a tokenizer, without what it is compared with."""
+    shutil.copytree(GOLDENS / "tokens_siglip", "siglip")
+    pathlib.Path("siglip/expected.safetensors").unlink()
+
+
 def nan_clip():
     """A CLIP whose texts become NaN."""
     tensors = read_safetensors(clip("nan_clip") / "model.safetensors")
