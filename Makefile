@@ -42,8 +42,8 @@ bench: bench-build ## Speed against PyTorch, ONNX Runtime and OpenVINO (PYTHON: 
 format: ## clang-format over the sources
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i
 
-install: build
-	cmake --install $(BUILD)
+install: build ## Install the program and the library (PREFIX=/usr/local)
+	cmake --install $(BUILD) $(if $(PREFIX),--prefix $(PREFIX))
 
 clean:
 	rm -rf build build-asan build-tsan build-fuzz demo

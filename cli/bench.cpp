@@ -1,48 +1,53 @@
+#include "ocelli/engine/bench.h"
+
 #include <fmt/format.h>
 
 #include "cli/common.h"
 #include "ocelli/base/threads.h"
-#include "ocelli/engine/bench.h"
 
 namespace ocelli::cli {
 namespace {
 
 struct Bench {
+  std::string model = "default";
   std::vector<int> batches = {1, 8}, threads;
   double seconds = 2;
   bool text = false;
 };
 
-std::function<void()> make_run(const OpenModel& opened, int batch, bool text) {
-  const Model& model = *opened.model;
-  if (text) {
-    const int64_t length = model.text_format().context_length;
-    const Tensor mask = Tensor::zeros({batch, length}, DType::u8), ids = Tensor::zeros({batch, length}, DType::i32);
-    std::ranges::fill(mask.values<uint8_t>(), 1);
-    return [&model, ids, mask] { model.embed_text(ids, mask); };
-  }
-  const auto [height, width] = model.native_size();
-  const Tensor pixels = Tensor::full({batch, height, width, 3}, 0.5f);
-  return [&model, pixels] { model.has_classifier() ? model.classify(pixels) : model.embed_image(pixels); };
-}
-
 void run(const Bench& options, Common& common) {
-  const std::vector<int> threads = options.threads.empty() ? std::vector<int>{num_threads()} : options.threads;
+  const std::vector<int> threads =
+      options.threads.empty() ? std::vector<int>{num_threads()} : options.threads;
+  common.model = options.model;
   const auto opened = common.open();
+  const double loading_mb = peak_rss_mb();
   auto array = nlohmann::ordered_json::array();
-  if (!common.json) fmt::print("{:>5} {:>7} {:>9} {:>9} {:>9} {:>8} {:>6} {:>8}\n", "batch", "threads", "best ms", "median ms", "images/s", "GFLOP/s", "roof", "RSS MB");
+  if (!common.json) {
+    fmt::print("{:>5} {:>7} {:>9} {:>9} {:>9} {:>8} {:>6} {:>8}\n", "batch", "threads", "best ms",
+               "median ms", options.text ? "texts/s" : "images/s", "GFLOP/s", "roof", "RSS MB");
+  }
   for (const int count : threads) {
     set_num_threads(count);
     const double roof = fma_roof_gflops();
     for (const int batch : options.batches) {
-      const Timing timing = time_runs(make_run(*opened, batch, options.text), options.seconds);
-      const double gflops = timing.flops / timing.best_ms / 1e6, rate = 1e3 * batch / timing.best_ms;
-      array.push_back({{"model", opened->name}, {"batch", batch}, {"threads", count}, {"precision", check_precision(common.precision)},
-                       {"best_ms", timing.best_ms}, {"median_ms", timing.median_ms}, {"images_per_second", rate},
-                       {"gflops", gflops}, {"roof_share", gflops / roof}, {"peak_rss_mb", peak_rss_mb()}});
+      const BenchRow row =
+          bench(*opened, {.batch = batch, .text = options.text, .seconds = options.seconds});
+      const double rss = std::max(loading_mb, row.peak_rss_mb);
+      array.push_back({{"model", opened->name},
+                       {"batch", batch},
+                       {"threads", count},
+                       {"precision", check_precision(common.precision)},
+                       {"best_ms", row.best_ms},
+                       {"median_ms", row.median_ms},
+                       {"images_per_second", row.images_per_second},
+                       {"gflops", row.gflops},
+                       {"roof_share", row.gflops / roof},
+                       {"peak_rss_mb", rss}});
       if (!common.json) {
-        fmt::print("{:>5} {:>7} {:>9.2f} {:>9.2f} {:>9.1f} {:>8.1f} {:>5.1f}% {:>8.0f}\n", batch, count, timing.best_ms,
-                   timing.median_ms, rate, gflops, 100 * gflops / roof, peak_rss_mb());
+        fmt::print("{:>5} {:>7} {:>9.2f} {:>9.2f} {:>9.1f} {:>8.1f} {:>5.1f}% {:>8.0f}\n", batch,
+                   count, row.best_ms, row.median_ms, row.images_per_second, row.gflops,
+                   100 * row.gflops / roof, rss);
+        std::fflush(stdout);
       }
     }
   }
@@ -54,14 +59,31 @@ void run(const Bench& options, Common& common) {
 void add_bench(CLI::App& app, Common& common) {
   auto* command = app.add_subcommand("bench", "Measure the speed of a model");
   auto options = std::make_shared<Bench>();
-  command->add_option("model", common.model, "Folder, checkpoint file, hub id or 'default'");
-  command->add_option("-b,--batch", options->batches, "Batch sizes, e.g. 1,8")->delimiter(',')->check(CLI::PositiveNumber);
-  command->add_option("-t,--threads", options->threads, "Numbers of threads, e.g. 1,2")->delimiter(',')->check(CLI::PositiveNumber);
-  command->add_option("--seconds", options->seconds, "For each row")->check(CLI::PositiveNumber);
+  command
+      ->add_option("model", options->model, "A folder, a checkpoint file, a hub id, or 'default'")
+      ->type_name(kModel);
+  command->add_option("-b,--batch", options->batches, "Batch sizes (default: 1,8)")
+      ->delimiter(',')
+      ->check(CLI::PositiveNumber.description(""))
+      ->type_name(kNumber);
+  command->add_option("-t,--threads", options->threads, "Numbers of threads (default: all cores)")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1024).description(""))
+      ->type_name(kNumber);
+  command->add_option("--seconds", options->seconds, "Time for each row (default: 2)")
+      ->check(CLI::PositiveNumber.description(""))
+      ->type_name(kNumber);
   command->add_flag("--text", options->text, "The text tower instead of the image tower");
-  command->add_option("--precision", common.precision, "auto, f32");
-  command->add_flag("--json", common.json, "Print JSON (docs/cli.md)");
+  common.add_precision(*command);
+  command->add_flag("--json", common.json, "Print JSON (docs/cli.md) on standard output");
   command->add_flag("-q,--quiet", common.quiet, "No warnings");
+  command->footer(
+      "Each row: the best and the median time of a forward; its share of the processor's\n"
+      "roof of fused multiply-adds, measured in the same run; and the memory that a\n"
+      "program needs that loads the model and does this row alone.\n"
+      "Examples:\n"
+      "  ocelli bench model-folder --batch 1,8 --threads 1,2\n"
+      "  ocelli bench clip-folder --text --json");
   command->callback([options, &common] { run(*options, common); });
 }
 

@@ -1,9 +1,10 @@
+#include "ocelli/engine/classify.h"
+
 #include <fmt/format.h>
 
 #include <iostream>
 
 #include "cli/common.h"
-#include "ocelli/engine/classify.h"
 #include "ocelli/engine/inputs.h"
 #include "ocelli/engine/prompts.h"
 #include "ocelli/engine/report.h"
@@ -17,11 +18,11 @@ struct Classify {
   int64_t top = 5;
 };
 
-void print_table(const std::vector<ReportItem>& items) {
-  for (const ReportItem& item : items) {
-    if (!item.error.empty()) continue;
-    fmt::print("{}\n", item.path);
-    for (const Prediction& p : item.predictions) fmt::print("  {:6.2f} %  {}\n", 100 * p.probability, p.label);
+void print_item(const ReportItem& item) {
+  hide_progress_bar();
+  fmt::print("{}\n", item.path);
+  for (const Prediction& p : item.predictions) {
+    fmt::print("  {:6.2f} %  {}\n", 100 * p.probability, p.label);
   }
 }
 
@@ -34,7 +35,8 @@ nlohmann::ordered_json to_json(const std::vector<ReportItem>& items) {
     } else {
       entry["predictions"] = nlohmann::ordered_json::array();
       for (const Prediction& p : item.predictions) {
-        entry["predictions"].push_back({{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
+        entry["predictions"].push_back(
+            {{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
       }
     }
     array.push_back(std::move(entry));
@@ -44,24 +46,28 @@ nlohmann::ordered_json to_json(const std::vector<ReportItem>& items) {
 
 void run(const Classify& options, Common& common) {
   const std::vector<std::string> paths = list_images(options.images, std::cin);
+  Common::check_output(options.html);
   const auto opened = common.open();
   const Classifier classifier =
-      options.labels.empty() ? Classifier(opened)
-                             : Classifier(opened, read_label_list(options.labels), read_templates(options.templates),
-                                          common.progress("embedding labels"));
+      options.labels.empty()
+          ? Classifier(opened)
+          : Classifier(opened, read_label_list(options.labels), read_templates(options.templates),
+                       common.progress("embedding labels"));
   std::vector<ReportItem> items(paths.size());
   for (size_t i = 0; i < paths.size(); ++i) items[i].path = paths[i];
-  const auto errors = run_images(
-      opened->model->image_processor(), paths, classifier,
-      [&](int64_t i, const Tensor& row) { items[i].predictions = top_k(row, classifier.labels(), options.top); },
-      common.run_options("classifying"));
+  const auto deliver = [&](int64_t i, const Tensor& row) {
+    items[i].predictions = top_k(row, classifier.labels(), options.top);
+    if (!common.json) print_item(items[i]);
+  };
+  const auto errors = run_images(opened->model->image_processor(), paths, classifier, deliver,
+                                 common.run_options("classifying"));
   for (const ItemError& error : errors) items[error.index].error = error.error.what();
-  if (common.json) {
-    print_json(to_json(items));
-  } else {
-    print_table(items);
+  if (common.json) print_json(to_json(items));
+  if (!options.html.empty()) {
+    const std::string type = opened->folder.type();
+    write_html_report(options.html, opened->name + (type.empty() ? "" : " (" + type + ")"), items,
+                      {.max_pixels = common.max_pixels});
   }
-  if (!options.html.empty()) write_html_report(options.html, opened->name, items);
   common.report(errors);
 }
 
@@ -72,12 +78,20 @@ void add_classify(CLI::App& app, Common& common) {
   auto options = std::make_shared<Classify>();
   common.add_images(*command, options->images);
   common.add_model(*command);
+  common.add_labels(*command, options->labels, options->templates);
   common.add_output(*command);
-  command->add_option("-k,--top", options->top, "Classes an image")->check(CLI::PositiveNumber);
-  command->add_option("--labels", options->labels, "Zero-shot: a file, one label a line, or \"a dog,a cat\"");
-  command->add_option("--templates", options->templates, "Prompts: openai80, none, or a file with {} for the label");
-  command->add_option("--html", options->html, "Also write a page with thumbnails");
-  command->footer("Examples:\n  ocelli classify photo.jpg\n  ocelli classify photos/ -m clip-folder --labels \"a dog,a cat\"");
+  command->add_option("-k,--top", options->top, "Classes an image (default: 5)")
+      ->check(CLI::PositiveNumber.description(""))
+      ->type_name(kNumber);
+  command->add_option("--html", options->html, "Also write a page with thumbnails")
+      ->type_name(kFile)
+      ->group("Output");
+  command->footer(
+      "Examples:\n"
+      "  ocelli classify photo.jpg\n"
+      "  ocelli classify photos/ -m google/vit-base-patch16-224 --json\n"
+      "  ocelli classify photos/ -m clip-folder --labels \"a dog,a cat\" --templates openai80\n"
+      "  find . -name '*.jpg' | ocelli classify - --html report.html");
   command->callback([options, &common] { run(*options, common); });
 }
 

@@ -2,12 +2,14 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "ocelli/engine/pipeline.h"
+#include "cli/progress.h"
 #include "ocelli/engine/open.h"
+#include "ocelli/engine/pipeline.h"
 
 namespace ocelli::cli {
 
@@ -20,24 +22,40 @@ struct Common {
 
   void add_output(CLI::App& command);  // --json --quiet --threads
   void add_model(CLI::App& command);   // --model --precision --strict
+  void add_precision(CLI::App& command);
+  void add_batch(CLI::App& command);  // --batch --max-pixels
   void add_images(CLI::App& command, std::vector<std::string>& images);
+  // --labels and --templates, for zero-shot classes.
+  void add_labels(CLI::App& command, std::string& labels, std::string& templates);
 
   std::shared_ptr<const OpenModel> open() const;
   RunOptions run_options(const std::string& what) const;
-  Progress progress(const std::string& what) const;  // none unless stderr is a terminal
+  Progress progress(const std::string& what, Unit unit = Unit::items) const;  // none when quiet
+  // A file that cannot be written later is an error now.
+  static void check_output(const std::string& path);
   // Names the images that failed on stderr; the first one's class becomes the exit status.
   void report(const std::vector<ItemError>& errors);
 };
+
+// Names of values in help, man page and completion; see value_of.
+constexpr const char *kFile = "FILE", *kFolder = "FOLDER", *kModel = "MODEL", *kNumber = "N",
+                     *kText = "TEXT";
+
+// An option that takes one of a few words.
+CLI::Option* add_choice(CLI::App& command, const std::string& names, std::string& value,
+                        const std::vector<std::string>& choices, const std::string& description);
 
 // Bytes of names that are not UTF-8 are replaced.
 void print_json(const nlohmann::ordered_json& json);
 
 void add_bench(CLI::App& app, Common& common);
 void add_classify(CLI::App& app, Common& common);
+void add_completion(CLI::App& app);
 void add_convert(CLI::App& app, Common& common);
 void add_embed(CLI::App& app, Common& common);
 void add_eval(CLI::App& app, Common& common);
 void add_info(CLI::App& app, Common& common);
+void add_man(CLI::App& app);
 void add_match(CLI::App& app, Common& common);
 void add_pull(CLI::App& app, Common& common);
 

@@ -1,9 +1,10 @@
+#include "ocelli/engine/convert.h"
+
 #include <fmt/format.h>
 
 #include <map>
 
 #include "cli/common.h"
-#include "ocelli/engine/convert.h"
 #include "ocelli/hub/resolve.h"
 
 namespace ocelli::cli {
@@ -14,18 +15,34 @@ void add_convert(CLI::App& app, Common& common) {
     std::string model, output, dtype = "f32";
   };
   auto options = std::make_shared<Convert>();
-  command->add_option("model", options->model, "Folder, checkpoint file or hub id")->required();
-  command->add_option("-o,--output", options->output, "The folder to write")->required();
-  command->add_option("--dtype", options->dtype, "f32, f16 or bf16")->check(CLI::IsMember({"f32", "f16", "bf16"}));
+  command->add_option("model", options->model, "A folder, a checkpoint file or a hub id")
+      ->type_name(kModel)
+      ->required();
+  command->add_option("-o,--output", options->output, "The folder to write")
+      ->type_name(kFolder)
+      ->required();
+  add_choice(*command, "--dtype", options->dtype, {"f32", "f16", "bf16"},
+             "Type of the numbers (default: f32)");
   common.add_output(*command);
+  command->footer(
+      "Reads safetensors and PyTorch's .bin, .pt and .pth (their code is not run), whole or\n"
+      "in shards. Configuration and tokenizer files are copied, and what was written is\n"
+      "read again and compared.\n"
+      "Example:\n"
+      "  ocelli convert model-folder -o out/ --dtype bf16");
   command->callback([options, &common] {
-    static const std::map<std::string, DType> kTypes = {{"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}};
-    const auto input = hub::resolve(options->model, hub::Settings::from_environment(), common.progress("downloading"));
-    const Conversion result = convert(input, options->output, kTypes.at(options->dtype), common.progress("converting"));
+    static const std::map<std::string, DType> kTypes = {
+        {"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}};
+    const auto input = hub::resolve(options->model, hub::Settings::from_environment(),
+                                    common.progress("downloading", Unit::bytes));
+    const Conversion result =
+        convert(input, options->output, kTypes.at(options->dtype), common.progress("converting"));
     if (common.json) {
-      print_json({{"output", options->output}, {"tensors", result.tensors}, {"bytes", result.bytes}});
+      print_json(
+          {{"output", options->output}, {"tensors", result.tensors}, {"bytes", result.bytes}});
     } else {
-      fmt::print("{}: {} tensors, {:.1f} MB, read back and equal\n", options->output, result.tensors, result.bytes / 1e6);
+      fmt::print("{}: {} tensors, {:.1f} MB, read back and equal\n", options->output,
+                 result.tensors, result.bytes / 1e6);
     }
   });
 }

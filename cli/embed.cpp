@@ -1,3 +1,5 @@
+#include "ocelli/engine/embed.h"
+
 #include <fmt/format.h>
 
 #include <filesystem>
@@ -5,7 +7,6 @@
 
 #include "cli/common.h"
 #include "ocelli/base/file.h"
-#include "ocelli/engine/embed.h"
 #include "ocelli/engine/inputs.h"
 #include "ocelli/formats/npy.h"
 
@@ -23,7 +24,8 @@ void run(const Embed& options, Common& common) {
   const bool texts = !options.text.empty();
   check(texts || !options.images.empty(), "embed: give images, or --text FILE");
   check(!texts || options.images.empty(), "embed: give either images or --text, not both");
-  const auto items = texts ? read_lines(options.text, false) : list_images(options.images, std::cin);
+  const auto items =
+      texts ? read_lines(options.text, false) : list_images(options.images, std::cin);
   const auto opened = common.open();
   NpyWriter rows(options.output, {opened->model->embedding_size()}, DType::f32);
   AtomicFile names(std::filesystem::path(options.output).replace_extension(".jsonl"));
@@ -41,13 +43,18 @@ void run(const Embed& options, Common& common) {
     run.progress = common.progress("embedding");
     embed_texts(*opened, run, deliver);
   } else {
-    const auto forward = [&](const Tensor& pixels) { return embed_pixels(*opened, pixels, !options.raw); };
-    errors = run_images(opened->model->image_processor(), items, forward, deliver, common.run_options("embedding"));
+    const auto forward = [&](const Tensor& pixels) {
+      return embed_pixels(*opened, pixels, !options.raw);
+    };
+    errors = run_images(opened->model->image_processor(), items, forward, deliver,
+                        common.run_options("embedding"));
   }
   rows.commit();
   names.commit();
   if (common.json) {
-    print_json({{"output", options.output}, {"rows", rows.rows()}, {"width", opened->model->embedding_size()}});
+    print_json({{"output", options.output},
+                {"rows", rows.rows()},
+                {"width", opened->model->embedding_size()}});
   } else if (!common.quiet) {
     fmt::print("{}: {} rows of {}\n", options.output, rows.rows(), opened->model->embedding_size());
   }
@@ -62,10 +69,20 @@ void add_embed(CLI::App& app, Common& common) {
   common.add_images(*command, options->images);
   common.add_model(*command);
   common.add_output(*command);
-  command->add_option("-o,--output", options->output, "The .npy file; names go to .jsonl beside it")->required();
-  command->add_option("--text", options->text, "Embed the lines of this file instead of images");
+  command->add_option("-o,--output", options->output, "The .npy file; names go to .jsonl beside it")
+      ->type_name(kFile)
+      ->group("Output")
+      ->required();
+  command->add_option("--text", options->text, "Embed the lines of this file instead of images")
+      ->type_name(kFile);
   command->add_flag("--raw", options->raw, "Do not scale the embeddings to length 1");
-  command->footer("Example:\n  ocelli embed photos/ -m clip-folder -o out.npy");
+  command->footer(
+      "Row n of the .npy file belongs to line n of the .jsonl file; both are in input\n"
+      "order. Images that cannot be read have no row; they are named, and the exit status\n"
+      "says so.\n"
+      "Examples:\n"
+      "  ocelli embed photos/ -m clip-folder -o photos.npy\n"
+      "  ocelli embed --text captions.txt -m clip-folder -o captions.npy");
   command->callback([options, &common] { run(*options, common); });
 }
 

@@ -3,30 +3,68 @@
 #include "cli/common.h"
 #include "ocelli/engine/evaluate.h"
 #include "ocelli/engine/prompts.h"
+#include "ocelli/engine/retrieval.h"
 
 namespace ocelli::cli {
 namespace {
 
 struct Eval {
-  std::string folder, labels, templates = "none", confusion;
+  std::string data, labels, templates = "none", confusion;
 };
 
-void run(const Eval& options, Common& common) {
+void classify(const Eval& options, const ClassImages& images, Common& common) {
+  Common::check_output(options.confusion);
   const auto opened = common.open();
   const bool zero_shot = !options.labels.empty() || !opened->model->has_classifier();
   const Classifier classifier =
-      zero_shot ? Classifier(opened, options.labels.empty() ? class_folder_labels(options.folder) : read_label_list(options.labels),
-                             read_templates(options.templates), common.progress("embedding labels"))
-                : Classifier(opened);
-  const Evaluation result = evaluate(classifier, read_class_folders(options.folder, classifier.labels()), common.run_options("evaluating"));
-  if (!options.confusion.empty()) write_confusion_csv(options.confusion, result, classifier.labels());
+      zero_shot
+          ? Classifier(opened,
+                       options.labels.empty() ? images.classes : read_label_list(options.labels),
+                       read_templates(options.templates), common.progress("embedding labels"))
+          : Classifier(opened);
+  const Evaluation result = evaluate(classifier, images, common.run_options("evaluating"));
   const double count = static_cast<double>(std::max<int64_t>(result.count, 1));
   if (common.json) {
-    print_json({{"top1", result.top1 / count}, {"top5", result.top5 / count}, {"count", result.count},
-                {"correct1", result.top1}, {"correct5", result.top5}, {"failed", result.errors.size()}});
+    print_json({{"top1", result.top1 / count},
+                {"top5", result.top5 / count},
+                {"count", result.count},
+                {"correct1", result.top1},
+                {"correct5", result.top5},
+                {"failed", result.errors.size()}});
   } else {
-    fmt::print("top-1 {:.2f} % ({} of {})\ntop-5 {:.2f} % ({} of {})\n", 100 * result.top1 / count, result.top1,
-               result.count, 100 * result.top5 / count, result.top5, result.count);
+    fmt::print("top-1 {:.2f} % ({} of {})\ntop-5 {:.2f} % ({} of {})\n", 100 * result.top1 / count,
+               result.top1, result.count, 100 * result.top5 / count, result.top5, result.count);
+  }
+  if (!options.confusion.empty()) {
+    write_confusion_csv(options.confusion, result, classifier.labels());
+  }
+  common.report(result.errors);
+}
+
+void retrieve(const Eval& options, const CaptionedImages& data, Common& common) {
+  check(options.labels.empty() && options.confusion.empty(),
+        "{}: holds captions; --labels and --confusion are for classes", options.data);
+  const auto templates = read_templates(options.templates);
+  const Retrieval result =
+      evaluate_retrieval(*common.open(), data, templates, common.run_options("embedding images"),
+                         common.progress("embedding captions"));
+  const auto json = [](const Recall& r) {
+    return nlohmann::ordered_json{{"r1", r.r1}, {"r5", r.r5}, {"r10", r.r10}};
+  };
+  if (common.json) {
+    print_json({{"image_to_text", json(result.image_to_text)},
+                {"text_to_image", json(result.text_to_image)},
+                {"images", result.images},
+                {"texts", result.texts},
+                {"failed", result.errors.size()}});
+  } else {
+    fmt::print("{} images, {} captions\n{:<14}{:>8}{:>9}{:>9}\n", result.images, result.texts, "",
+               "R@1", "R@5", "R@10");
+    for (const auto& [name, r] : {std::pair("image to text", result.image_to_text),
+                                  std::pair("text to image", result.text_to_image)}) {
+      fmt::print("{:<14}{:>6.1f} %{:>7.1f} %{:>7.1f} %\n", name, 100 * r.r1, 100 * r.r5,
+                 100 * r.r10);
+    }
   }
   common.report(result.errors);
 }
@@ -34,16 +72,34 @@ void run(const Eval& options, Common& common) {
 }  // namespace
 
 void add_eval(CLI::App& app, Common& common) {
-  auto* command = app.add_subcommand("eval", "Measure accuracy on folders of images, one a class");
+  auto* command = app.add_subcommand("eval", "Measure accuracy on labelled or captioned images");
   auto options = std::make_shared<Eval>();
-  command->add_option("folder", options->folder, "A folder with a sub-folder a class (name or index)")->required();
-  command->add_option("-b,--batch", common.batch, "Images in one forward")->check(CLI::PositiveNumber);
+  command
+      ->add_option("data", options->data,
+                   "A folder with a sub-folder a class, or a table (.csv, .tsv) of images and "
+                   "their labels or captions")
+      ->type_name(kFile)
+      ->required();
+  common.add_batch(*command);
   common.add_model(*command);
+  common.add_labels(*command, options->labels, options->templates);
   common.add_output(*command);
-  command->add_option("--labels", options->labels, "Zero-shot: a file or a list; default: the names of the folders");
-  command->add_option("--templates", options->templates, "Prompts: openai80, none, or a file");
-  command->add_option("--confusion", options->confusion, "Write the confusion counts to this CSV");
-  command->callback([options, &common] { run(*options, common); });
+  command->add_option("--confusion", options->confusion, "Write the confusion matrix to this table")
+      ->type_name(kFile)
+      ->group("Output");
+  command->footer(
+      "Examples:\n"
+      "  ocelli eval photos-by-class/ -m google/vit-base-patch16-224\n"
+      "  ocelli eval photos-by-class/ -m clip-folder --templates openai80 --confusion matrix.csv\n"
+      "  ocelli eval flickr8k/captions.csv -m clip-folder --json");
+  command->callback([options, &common] {
+    const Dataset data = read_dataset(options->data);
+    if (const auto* images = std::get_if<ClassImages>(&data)) {
+      classify(*options, *images, common);
+    } else {
+      retrieve(*options, std::get<CaptionedImages>(data), common);
+    }
+  });
 }
 
 }  // namespace ocelli::cli

@@ -1,83 +1,81 @@
 #include <fmt/format.h>
 
-#include <cmath>
-
 #include "cli/common.h"
-#include "ocelli/hub/resolve.h"
-#include "ocelli/ops/flops.h"
-#include "ocelli/tensor/convert.h"
+#include "cli/info_text.h"
 
 namespace ocelli::cli {
 namespace {
 
-double forward_gflops(const Model& model) {
-  const auto [height, width] = model.native_size();
-  const FlopCounter counter;
-  const Tensor pixels = Tensor::zeros({1, height, width, 3});
-  model.has_classifier() ? model.classify(pixels) : model.embed_image(pixels);
-  return counter.total() / 1e9;
-}
-
-// Names of the tensors that hold NaN or infinity.
-std::vector<std::string> find_not_finite(const TensorSource& checkpoint) {
-  std::vector<std::string> bad;
-  for (const TensorInfo& info : checkpoint.tensors()) {
-    throw_if_cancelled();
-    if (info.dtype != DType::f32 && info.dtype != DType::f16 && info.dtype != DType::bf16) continue;
-    const Tensor values = to(checkpoint.load(info.name), DType::f32);
-    for (const float value : values.values<float>()) {
-      if (!std::isfinite(value)) {
-        bad.push_back(info.name);
-        break;
-      }
-    }
-    checkpoint.release(info.name);
-  }
-  return bad;
-}
-
 struct Info {
-  bool tensors = false, check = false;
+  std::string model = "default";
+  bool tensors = false, check = false, families = false;
 };
 
+nlohmann::ordered_json to_json(const Description& d, const Info& options) {
+  const CheckpointInfo& file = d.checkpoint;
+  nlohmann::ordered_json json = {{"model", d.name},
+                                 {"path", file.path},
+                                 {"layout", file.layout},
+                                 {"type", file.type},
+                                 {"tensor_count", file.tensors.size()},
+                                 {"bytes", file.bytes}};
+  if (d.model) {
+    const ModelInfo& m = *d.model;
+    json.update({{"family", m.family},
+                 {"parameters", m.parameters},
+                 {"gflops", m.image_gflops},
+                 {"text_gflops", m.text_gflops},
+                 {"input", m.input},
+                 {"embedding", m.embedding},
+                 {"depth", m.depth},
+                 {"classes", m.classes},
+                 {"text", m.context_length > 0},
+                 {"context_length", m.context_length},
+                 {"missing", m.weights.missing},
+                 {"unused", m.weights.unused}});
+  }
+  json["config"] = file.config;
+  if (options.check) json["not_finite"] = file.not_finite;
+  if (options.tensors) {
+    for (const TensorInfo& t : file.tensors) {
+      json["tensors"].push_back({{"name", t.name},
+                                 {"dtype", dtype_name(t.dtype)},
+                                 {"shape", std::vector<int64_t>(t.shape.begin(), t.shape.end())}});
+    }
+  }
+  return json;
+}
+
+void print_families(bool json) {
+  auto array = nlohmann::ordered_json::array();
+  for (const Family* family : families()) {
+    array.push_back({{"family", family->name}, {"accepts", family->accepts}});
+    if (!json) fmt::print("{:<14} {}\n", family->name, family->accepts);
+  }
+  if (json) print_json(array);
+}
+
 void run(const Info& options, Common& common) {
-  if (options.check) {
-    const auto folder = ModelFolder::open(hub::resolve(common.model, hub::Settings::from_environment()));
-    if (const auto bad = find_not_finite(*folder.checkpoint); !bad.empty()) {
-      fail(ErrorCode::corrupt_data, "{}: NaN or infinity in {} tensors, the first of them {}", folder.checkpoint->path(), bad.size(), bad[0]);
+  if (options.families) return print_families(common.json);
+  DescribeOptions describing;
+  describing.open.strict = common.strict;
+  describing.open.progress = common.progress("downloading", Unit::bytes);
+  describing.check = options.check;
+  describing.progress = common.progress("checking");
+  const Description d = describe(options.model, describing);
+  if (common.json) {
+    print_json(to_json(d, options));
+  } else {
+    fmt::print("{}", info_text(d, options.check));
+    for (const TensorInfo& t : d.checkpoint.tensors) {
+      if (options.tensors) fmt::print("  {:<5} {:<20} {}\n", t.dtype, t.shape, t.name);
     }
   }
-  const auto opened = open_model(common.model, {.precision = common.precision, .strict = common.strict, .tolerate_missing = true});
-  const Model& model = *opened->model;
-  const auto [height, width] = model.native_size();
-  nlohmann::ordered_json json = {
-      {"model", opened->name},
-      {"family", opened->family->name},
-      {"path", opened->folder.checkpoint->path()},
-      {"type", opened->folder.type()},
-      {"input", {height, width}},
-      {"embedding", model.embedding_size()},
-      {"depth", model.depth()},
-      {"classes", model.labels().size()},
-      {"text", model.has_text()},
-      {"parameters", opened->parameters},
-      {"gflops", forward_gflops(model)},
-      {"missing", opened->weights.missing},
-      {"unused", opened->weights.unused},
-  };
-  if (options.tensors) {
-    for (const TensorInfo& info : opened->folder.checkpoint->tensors()) {
-      json["tensors"].push_back({{"name", info.name}, {"dtype", fmt::format("{}", info.dtype)}, {"shape", std::vector<int64_t>(info.shape.begin(), info.shape.end())}});
-    }
+  if (const auto& bad = d.checkpoint.not_finite; !bad.empty()) {
+    fail(ErrorCode::corrupt_data, "{}: NaN or infinity in {} of {} tensors, the first of them {}",
+         d.checkpoint.path, bad.size(), d.checkpoint.tensors.size(), bad[0]);
   }
-  if (common.json) return print_json(json);
-  for (const auto& [key, value] : json.items()) {
-    if (key == "tensors") continue;
-    fmt::print("{:<11} {}\n", key, value.is_string() ? value.get<std::string>() : value.dump());
-  }
-  if (options.tensors) {
-    for (const auto& tensor : json["tensors"]) fmt::print("  {:<5} {:<20} {}\n", tensor["dtype"].get<std::string>(), tensor["shape"].dump(), tensor["name"].get<std::string>());
-  }
+  if (d.problem) throw *d.problem;
 }
 
 }  // namespace
@@ -85,11 +83,18 @@ void run(const Info& options, Common& common) {
 void add_info(CLI::App& app, Common& common) {
   auto* command = app.add_subcommand("info", "Say what a model is");
   auto options = std::make_shared<Info>();
-  command->add_option("model", common.model, "Folder, checkpoint file, hub id or 'default'");
+  command
+      ->add_option("model", options->model, "A folder, a checkpoint file, a hub id, or 'default'")
+      ->type_name(kModel);
   command->add_flag("--tensors", options->tensors, "List the tensors");
   command->add_flag("--check", options->check, "Look for NaN and infinity in the weights");
+  command->add_flag("--families", options->families, "List the families of models that are known");
   command->add_flag("--strict", common.strict, "Unused tensors are an error");
   common.add_output(*command);
+  command->footer(
+      "Examples:\n"
+      "  ocelli info google/vit-base-patch16-224\n"
+      "  ocelli info model-folder --tensors --check");
   command->callback([options, &common] { run(*options, common); });
 }
 

@@ -1,29 +1,39 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <system_error>
 
 #include "cli/common.h"
+#include "cli/help.h"
 #include "ocelli/base/log.h"
 
 namespace {
 
+using namespace ocelli;
+
+volatile std::sig_atomic_t received = SIGINT;
+
 // The first signal lets work end tidily, the second ends the program.
 void on_signal(int signal) {
-  if (ocelli::cancel_requested()) std::_Exit(128 + signal);
-  ocelli::request_cancel();
+  if (cancel_requested()) std::_Exit(128 + signal);
+  received = signal;
+  request_cancel();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  using namespace ocelli;
-  std::signal(SIGINT, on_signal);
-  std::signal(SIGTERM, on_signal);
+void set_signals() {
+  struct sigaction action {};
+  action.sa_handler = on_signal;  // without SA_RESTART: reading standard input ends, too
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
   std::signal(SIGXFSZ, SIG_IGN);  // a full quota is an error like others
-  cli::Common common;
-  CLI::App app("One engine for large vision models");
-  app.set_version_flag("--version", "ocelli " OCELLI_VERSION);
+}
+
+void set_up(CLI::App& app, cli::Common& common) {
+  app.formatter(std::make_shared<cli::HelpFormatter>());
+  app.set_version_flag("--version", "ocelli " OCELLI_VERSION, "Print the version");
+  app.set_help_flag("-h,--help", "Print this help");
   app.require_subcommand(1);
+  app.footer("'ocelli COMMAND --help' lists the options of a command and shows examples.");
   cli::add_classify(app, common);
   cli::add_embed(app, common);
   cli::add_match(app, common);
@@ -32,22 +42,67 @@ int main(int argc, char** argv) {
   cli::add_convert(app, common);
   cli::add_bench(app, common);
   cli::add_pull(app, common);
-  set_log_callback([&](LogLevel level, const std::string& message) {
-    if (!common.quiet) fmt::print(stderr, "ocelli: {}{}\n", level == LogLevel::warning ? "warning: " : "", message);
-  });
+  cli::add_completion(app);
+  cli::add_man(app);
+  for (CLI::App* command : app.get_subcommands({})) {
+    if (!command->get_group().empty()) command->group("Commands");
+  }
+}
+
+int complain(ErrorCode code, const std::string& message) {
+  // An interrupted read or write may have failed in many ways.
+  const bool cancelled = cancel_requested();
+  cli::print_message(fmt::format("ocelli: error: {}", cancelled ? "cancelled" : message));
+  return cancelled ? 128 + received : error_info(code).exit_status;
+}
+
+// What was typed makes no sense.
+int complain_about_usage(const CLI::App& app, const CLI::ParseError& error, int argc, char** argv) {
+  if (argc < 2) {
+    fmt::print("{}", app.help());
+    return error_info(ErrorCode::invalid_argument).exit_status;
+  }
+  const auto parsed = app.get_subcommands();
+  if (!parsed.empty()) {
+    return complain(ErrorCode::invalid_argument, fmt::format("{} (see 'ocelli {} --help')",
+                                                             error.what(), parsed[0]->get_name()));
+  }
+  std::string names;
+  for (const CLI::App* command : cli::commands(app)) names += " " + command->get_name();
+  return complain(ErrorCode::invalid_argument,
+                  fmt::format("'{}' is no command; there are{}", argv[1], names));
+}
+
+int run(CLI::App& app, const cli::Common& common, int argc, char** argv) {
   try {
     app.parse(argc, argv);
+    if (std::fflush(stdout) != 0) fail(ErrorCode::io, "standard output cannot be written");
     return common.status;
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : error_info(ErrorCode::invalid_argument).exit_status;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return complain_about_usage(app, error, argc, argv);
   } catch (const Error& error) {
-    fmt::print(stderr, "ocelli: error: {}\n", error.what());
-    return error_info(error.code()).exit_status;
+    return complain(error.code(), error.what());
   } catch (const std::bad_alloc&) {
-    fmt::print(stderr, "ocelli: error: out of memory\n");
-    return error_info(ErrorCode::out_of_memory).exit_status;
+    return complain(ErrorCode::out_of_memory, "out of memory");
+  } catch (const std::system_error& error) {
+    return complain(ErrorCode::io, error.what());
   } catch (const std::exception& error) {
-    fmt::print(stderr, "ocelli: internal error: {}\n", error.what());
-    return error_info(ErrorCode::internal).exit_status;
+    return complain(ErrorCode::internal, fmt::format("a defect of Ocelli: {}", error.what()));
   }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  set_signals();
+  cli::Common common;
+  CLI::App app("One engine for large vision models", "ocelli");
+  set_up(app, common);
+  set_log_callback([&](LogLevel level, const std::string& message) {
+    if (common.quiet) return;
+    cli::print_message(
+        fmt::format("ocelli: {}{}", level == LogLevel::warning ? "warning: " : "", message));
+  });
+  return run(app, common, argc, argv);
 }

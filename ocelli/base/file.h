@@ -12,8 +12,10 @@ namespace ocelli {
 // The bytes of a file. Throws not_found, io, or corrupt_data beyond `limit` bytes.
 std::string read_file(const std::filesystem::path& path, size_t limit = size_t{1} << 30);
 
-// Writes to a temporary name beside `path` and renames on commit(); destroyed without commit, it
-// removes the temporary. A failed write (disk full, no permission) throws io naming the path.
+// Writes to a file without a name, which the system removes even when the process is killed, and
+// names it on commit(); where the file system has no such files, to a temporary name that is
+// removed unless committed. A link is followed; a device or pipe is written directly. A failed
+// write (disk full, no permission) throws io naming the path.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path);
@@ -28,8 +30,13 @@ class AtomicFile {
   void commit();
 
  private:
+  void open_replacement();
+  [[noreturn]] void fail_with(int error) const;
+
   std::filesystem::path path_;
   std::filesystem::path temporary_;
+  bool direct_ = false;  // a device or pipe
+  bool named_ = false;   // the temporary is in its folder
   int fd_ = -1;
 };
 

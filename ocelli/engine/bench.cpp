@@ -1,9 +1,8 @@
 #include "ocelli/engine/bench.h"
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <limits>
 #include <thread>
 #include <vector>
@@ -11,27 +10,30 @@
 #include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/ops/flops.h"
+#include "ocelli/tensor/allocator.h"
 
 namespace ocelli {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 constexpr int kChains = 12;  // independent sums: latency times throughput of every processor so far
 
 // The vectors of GCC and clang; the target decides what an element-wise multiply-add becomes.
-#define OCELLI_FMA_LOOP(NAME, WIDTH, TARGET)                                                    \
-  TARGET float NAME(int64_t rounds) {                                                           \
-    typedef float V __attribute__((vector_size(4 * WIDTH)));                                    \
-    V sums[kChains], x = V{} + 1.0000001f, y = V{} + 1e-9f;                                     \
-    for (int i = 0; i < kChains; ++i) sums[i] = V{} + static_cast<float>(i);                    \
-    for (int64_t r = 0; r < rounds; ++r) {                                                      \
-      _Pragma("GCC unroll 12") for (int i = 0; i < kChains; ++i) sums[i] = sums[i] * x + y;     \
-    }                                                                                           \
-    float total = 0;                                                                            \
-    for (int i = 0; i < kChains; ++i) total += sums[i][0];                                      \
-    return total;                                                                               \
+#define OCELLI_FMA_LOOP(NAME, WIDTH, TARGET)                                                \
+  TARGET float NAME(int64_t rounds) {                                                       \
+    typedef float V __attribute__((vector_size(4 * WIDTH)));                                \
+    V sums[kChains], x = V{} + 1.0000001f, y = V{} + 1e-9f;                                 \
+    for (int i = 0; i < kChains; ++i) sums[i] = V{} + static_cast<float>(i);                \
+    for (int64_t r = 0; r < rounds; ++r) {                                                  \
+      _Pragma("GCC unroll 12") for (int i = 0; i < kChains; ++i) sums[i] = sums[i] * x + y; \
+    }                                                                                       \
+    float total = 0;                                                                        \
+    for (int i = 0; i < kChains; ++i) total += sums[i][0];                                  \
+    return total;                                                                           \
   }
 #if defined(__x86_64__)
 OCELLI_FMA_LOOP(fma_512, 16, __attribute__((target("avx512f,fma,prefer-vector-width=512"))))
@@ -66,31 +68,65 @@ double fma_roof_gflops() {
   return 2.0 * width * kChains * static_cast<double>(kRounds) * threads / best / 1e9;
 }
 
-Timing time_runs(const std::function<void()>& run, double seconds) {
-  Timing timing;
+namespace {
+
+std::function<void()> make_run(const Model& model, int64_t batch, bool text) {
+  if (text) {
+    const int64_t length = model.text_format().context_length;
+    const Tensor mask = Tensor::zeros({batch, length}, DType::u8),
+                 ids = Tensor::zeros({batch, length}, DType::i32);
+    std::ranges::fill(mask.values<uint8_t>(), 1);
+    return [&model, ids, mask] { model.embed_text(ids, mask); };
+  }
+  const auto [height, width] = model.native_size();
+  const Tensor pixels = Tensor::full({batch, height, width, 3}, 0.5f);
+  return [&model, pixels] {
+    model.has_classifier() ? model.classify(pixels) : model.embed_image(pixels);
+  };
+}
+
+// What earlier work held is given back, and the kernel's high-water mark starts anew (proc(5)).
+void forget_peak() {
+  release_cached_memory();
+  std::ofstream("/proc/self/clear_refs") << '5';
+}
+
+}  // namespace
+
+BenchRow bench(const OpenModel& opened, const BenchOptions& options) {
+  forget_peak();
+  const auto run = make_run(*opened.model, options.batch, options.text);
+  int64_t flops = 0;
   {
     const FlopCounter counter;
     run();
-    timing.flops = counter.total();
+    flops = counter.total();
   }
   run();
   std::vector<double> times;
-  for (const auto start = Clock::now(); times.size() < 5 || seconds_since(start) < seconds;) {
+  for (const auto start = Clock::now();
+       times.size() < 5 || seconds_since(start) < options.seconds;) {
     throw_if_cancelled();
     const auto begin = Clock::now();
     run();
     times.push_back(1e3 * seconds_since(begin));
   }
   std::ranges::sort(times);
-  timing.best_ms = times.front();
-  timing.median_ms = times[times.size() / 2];
-  return timing;
+  BenchRow row;
+  row.best_ms = times.front();
+  row.median_ms = times[times.size() / 2];
+  row.images_per_second = 1e3 * static_cast<double>(options.batch) / row.best_ms;
+  row.gflops = static_cast<double>(flops) / row.best_ms / 1e6;
+  row.peak_rss_mb = peak_rss_mb();
+  return row;
 }
 
 double peak_rss_mb() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) / 1024;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("VmHWM:")) return std::strtod(line.c_str() + 6, nullptr) / 1024;
+  }
+  return 0;
 }
 
 }  // namespace ocelli

@@ -9,15 +9,23 @@ namespace ocelli {
 // with the instruction set the kernels use: the roof of f32.
 double fma_roof_gflops();
 
-struct Timing {
-  double best_ms = 0, median_ms = 0;
-  int64_t flops = 0;  // of one run
+struct BenchOptions {
+  int64_t batch = 1;
+  bool text = false;   // the text tower instead of the image tower
+  double seconds = 2;  // for the repetitions, of which there are at least 5 after two to warm up
 };
 
-// Repeats `run` for about `seconds` (at least 5 times) after two runs to warm up.
-Timing time_runs(const std::function<void()>& run, double seconds);
+struct BenchRow {
+  double best_ms = 0, median_ms = 0;
+  double images_per_second = 0;  // at best
+  double gflops = 0;             // at best
+  double peak_rss_mb = 0;        // largest resident memory of these repetitions alone
+};
 
-// Largest resident memory of the process so far, in MB.
+// Runs the model on the current number of threads.
+BenchRow bench(const OpenModel& opened, const BenchOptions& options);
+
+// Largest resident memory of the process in MB since its start, or since bench() last began.
 double peak_rss_mb();
 
 }  // namespace ocelli

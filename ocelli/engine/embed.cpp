@@ -4,15 +4,23 @@
 #include <cstring>
 
 #include "ocelli/base/log.h"
+#include "ocelli/engine/prompts.h"
+#include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
+#include "ocelli/ops/reduce.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
 
+void check_has_text(const OpenModel& opened) {
+  if (opened.model->has_text()) return;
+  fail(ErrorCode::unsupported,
+       "{}: texts need a model with a text tower (CLIP, SigLIP); this is {}", opened.name,
+       opened.family->name);
+}
+
 void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& deliver) {
-  if (!opened.model->has_text()) {
-    fail(ErrorCode::unsupported, "{}: the model has no text tower; this is {}", opened.name, opened.family->name);
-  }
+  check_has_text(opened);
   const Tokenizer& tokenizer = opened.tokenizer();
   const TextFormat format = opened.model->text_format();
   BatchOptions batching;
@@ -26,20 +34,27 @@ void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& 
     const TokenBatch tokens = tokenizer.encode_batch(texts, batching);
     truncated += tokens.truncated;
     const Tensor rows = opened.model->embed_text(tokens.ids, to(tokens.mask, DType::u8));
+    if (!is_finite(rows)) {
+      fail(ErrorCode::corrupt_data, "{}: a text becomes NaN or infinity; see 'ocelli info --check'",
+           opened.name);
+    }
     return std::make_shared<Tensor>(run.normalize ? normalize(rows) : rows);
   };
-  run_ordered(run.count, run.batch, work, [&](int64_t begin, int64_t end, const std::shared_ptr<void>& result) {
-    const Tensor& rows = *static_cast<Tensor*>(result.get());
-    for (int64_t i = begin; i < end; ++i) deliver(i, rows.select(0, i - begin));
-    if (run.progress) run.progress(end, run.count);
-  });
+  run_ordered(run.count, run.batch, work,
+              [&](int64_t begin, int64_t end, const std::shared_ptr<void>& result) {
+                const Tensor& rows = *static_cast<Tensor*>(result.get());
+                for (int64_t i = begin; i < end; ++i) deliver(i, rows.select(0, i - begin));
+                if (run.progress) run.progress(end, run.count);
+              });
   if (truncated > 0) {
-    log(LogLevel::warning, fmt::format("{} of {} texts are longer than the model's {} tokens and were cut",
-                                       truncated.load(), run.count, format.context_length));
+    log(LogLevel::warning,
+        fmt::format("{} of {} texts are longer than the model's {} tokens and were cut",
+                    truncated.load(), run.count, format.context_length));
   }
 }
 
-Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& texts, const Progress& progress) {
+Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& texts,
+                   const Progress& progress) {
   Tensor rows = Tensor::empty({static_cast<int64_t>(texts.size()), opened.model->embedding_size()});
   TextRun run;
   run.count = static_cast<int64_t>(texts.size());
@@ -51,17 +66,41 @@ Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& text
   return rows;
 }
 
+Tensor embed_prompts(const OpenModel& opened, const std::vector<std::string>& texts,
+                     const std::vector<std::string>& templates, const Progress& progress) {
+  const auto count = static_cast<int64_t>(templates.size());
+  const int64_t width = opened.model->embedding_size();
+  const Tensor sums = Tensor::zeros({static_cast<int64_t>(texts.size()), width});
+  TextRun run;
+  run.count = count * static_cast<int64_t>(texts.size());
+  run.text = [&](int64_t i) { return fill_template(templates[i % count], texts[i / count]); };
+  run.progress = progress;
+  embed_texts(opened, run, [&](int64_t i, const Tensor& row) {
+    float* sum = sums.data<float>() + i / count * width;
+    const float* values = row.data<float>();
+    for (int64_t d = 0; d < width; ++d) sum[d] += values[d];
+  });
+  return normalize(sums);
+}
+
 Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normalized) {
   const Tensor rows = opened.model->embed_image(pixels);
   return normalized ? normalize(rows) : rows;
 }
 
-ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::string> paths, const RunOptions& options) {
+Tensor probabilities(const Tensor& cosine, const Similarity& similarity) {
+  const Tensor logits = cosine * similarity.scale + similarity.bias;
+  return similarity.sigmoid ? sigmoid(logits) : softmax(logits);
+}
+
+ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::string> paths,
+                             const RunOptions& options) {
   ImageEmbeddings result;
   const int64_t width = opened.model->embedding_size();
   std::vector<float> values;
   result.errors = run_images(
-      opened.model->image_processor(), paths, [&](const Tensor& pixels) { return embed_pixels(opened, pixels); },
+      opened.model->image_processor(), paths,
+      [&](const Tensor& pixels) { return embed_pixels(opened, pixels); },
       [&](int64_t index, const Tensor& row) {
         result.images.push_back(index);
         values.insert(values.end(), row.data<float>(), row.data<float>() + width);

@@ -20,16 +20,31 @@ struct TextRun {
 void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& deliver);
 
 // [N, D], of length 1.
-Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& texts, const Progress& progress = {});
+Tensor embed_texts(const OpenModel& opened, const std::vector<std::string>& texts,
+                   const Progress& progress = {});
+
+// [texts, D]: the embeddings of a text in all templates (see read_templates), averaged, of
+// length 1.
+Tensor embed_prompts(const OpenModel& opened, const std::vector<std::string>& texts,
+                     const std::vector<std::string>& templates, const Progress& progress = {});
+
+// Throws unsupported, naming the family, when the model has no text tower, and what
+// open_tokenizer() throws: at once rather than after the images.
+void check_has_text(const OpenModel& opened);
 
 // [B, H, W, 3] -> [B, D], scaled to length 1 unless told otherwise.
 Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normalized = true);
+
+// What cosines mean to the model: a softmax over the texts (the last dimension), or a sigmoid of
+// each pair for models trained so (SigLIP).
+Tensor probabilities(const Tensor& cosine, const Similarity& similarity);
 
 struct ImageEmbeddings {
   Tensor rows;                  // [N, D], of length 1
   std::vector<int64_t> images;  // the image of each row
   std::vector<ItemError> errors;
 };
-ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::string> paths, const RunOptions& options);
+ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::string> paths,
+                             const RunOptions& options);
 
 }  // namespace ocelli

@@ -10,6 +10,7 @@
 
 #include "ocelli/base/error.h"
 #include "ocelli/base/file.h"
+#include "ocelli/base/progress.h"
 
 namespace ocelli {
 namespace fs = std::filesystem;
@@ -17,16 +18,19 @@ namespace fs = std::filesystem;
 namespace {
 
 bool has_image_extension(const fs::path& path) {
-  static constexpr std::array kExtensions = {".jpg", ".jpeg", ".jpe", ".png",  ".webp", ".gif", ".bmp",
-                                             ".tif", ".tiff", ".pnm", ".ppm", ".pgm",  ".pbm"};
+  static constexpr std::array kExtensions = {".jpg", ".jpeg", ".jpe", ".png",  ".webp",
+                                             ".gif", ".bmp",  ".tif", ".tiff", ".pnm",
+                                             ".ppm", ".pgm",  ".pbm"};
   std::string extension = path.extension().string();
-  std::ranges::transform(extension, extension.begin(), [](unsigned char c) { return std::tolower(c); });
+  std::ranges::transform(extension, extension.begin(),
+                         [](unsigned char c) { return std::tolower(c); });
   return std::ranges::find(kExtensions, extension) != kExtensions.end();
 }
 
 // Depth first in the order of the names; `seen` holds the real folders on the way, so that a link
 // back to one of them ends there.
-void list_folder(const fs::path& folder, std::set<fs::path>& seen, std::vector<std::string>& images) {
+void list_folder(const fs::path& folder, std::set<fs::path>& seen,
+                 std::vector<std::string>& images) {
   std::error_code error;
   const fs::path real = fs::canonical(folder, error);
   if (error || !seen.insert(real).second) return;
@@ -59,7 +63,8 @@ void add_argument(const std::string& argument, std::vector<std::string>& images)
     std::set<fs::path> seen;
     list_folder(argument, seen, images);
     if (images.size() == before) {
-      fail(ErrorCode::not_found, "{}: the folder holds no images (jpeg, png, webp, gif, bmp, tiff, pnm)", argument);
+      fail(ErrorCode::not_found,
+           "{}: the folder holds no images (jpeg, png, webp, gif, bmp, tiff, pnm)", argument);
     }
   } else if (!fs::exists(argument) && argument.find_first_of("*?[") != std::string::npos) {
     list_glob(argument, images);
@@ -70,7 +75,8 @@ void add_argument(const std::string& argument, std::vector<std::string>& images)
 
 }  // namespace
 
-std::vector<std::string> list_images(std::span<const std::string> arguments, std::istream& standard_input) {
+std::vector<std::string> list_images(std::span<const std::string> arguments,
+                                     std::istream& standard_input) {
   std::vector<std::string> images;
   for (const std::string& argument : arguments) {
     if (argument != "-") {
@@ -81,13 +87,14 @@ std::vector<std::string> list_images(std::span<const std::string> arguments, std
       if (!line.empty() && line.back() == '\r') line.pop_back();
       if (!line.empty()) add_argument(line, images);
     }
+    throw_if_cancelled();
   }
   if (images.empty()) fail(ErrorCode::invalid_argument, "no images were given");
   return images;
 }
 
 std::vector<std::string> read_lines(const std::string& path, bool skip_blank) {
-  std::istringstream text(read_file(path));
+  std::istringstream text(read_file(path == "-" ? "/dev/stdin" : path));
   std::vector<std::string> lines;
   for (std::string line; std::getline(text, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();

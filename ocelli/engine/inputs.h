@@ -12,9 +12,11 @@ namespace ocelli {
 // once), globs, and `-`: one name a line from `standard_input`. A named file that is missing stays
 // in the list, so that it is reported like one that cannot be decoded. Throws not_found for a
 // folder without images and for a glob that matches nothing.
-std::vector<std::string> list_images(std::span<const std::string> arguments, std::istream& standard_input);
+std::vector<std::string> list_images(std::span<const std::string> arguments,
+                                     std::istream& standard_input);
 
-// The lines of a text file without their line ends; blank lines are kept unless `skip_blank`.
+// The lines of a text file (`-`: of standard input) without their line ends; blank lines are kept
+// unless `skip_blank`.
 std::vector<std::string> read_lines(const std::string& path, bool skip_blank);
 
 }  // namespace ocelli

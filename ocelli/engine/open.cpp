@@ -22,10 +22,11 @@ std::string check_precision(const std::string& name) {
   static constexpr std::array kPlanned = {"bf16", "f16", "int8", "int4"};
   if (name == "auto" || name == "f32") return "f32";
   if (std::ranges::find(kPlanned, name) != kPlanned.end()) {
-    fail(ErrorCode::unsupported, "--precision {}: not built yet; this version computes in f32 (auto, f32)", name);
+    fail(ErrorCode::unsupported,
+         "--precision {}: not built yet; this version computes in f32 (auto, f32)", name);
   }
-  fail(ErrorCode::invalid_argument, "--precision {}: no such precision; there are auto, f32, bf16, f16, int8, int4",
-       name);
+  fail(ErrorCode::invalid_argument,
+       "--precision {}: no such precision; there are auto, f32, bf16, f16, int8, int4", name);
 }
 
 const Tokenizer& OpenModel::tokenizer() const {
@@ -33,20 +34,25 @@ const Tokenizer& OpenModel::tokenizer() const {
   return *tokenizer_;
 }
 
-std::shared_ptr<const OpenModel> open_model(const std::string& argument, const OpenOptions& options) {
+std::shared_ptr<const OpenModel> open_model(const std::string& argument,
+                                            const OpenOptions& options) {
   check_precision(options.precision);
   auto opened = std::make_shared<OpenModel>();
   opened->name = argument;
-  opened->folder = ModelFolder::open(hub::resolve(argument, hub::Settings::from_environment(), options.progress));
+  opened->folder = ModelFolder::open(
+      hub::resolve(argument, hub::Settings::from_environment(), options.progress));
   opened->family = &find_family(opened->folder);
-  const Weights weights(opened->folder.checkpoint, {.rename = opened->family->rename(opened->folder),
-                                                    .tolerate_missing = options.tolerate_missing});
+  const Weights weights(opened->folder.checkpoint,
+                        {.rename = opened->family->rename(opened->folder),
+                         .tolerate_missing = options.tolerate_missing});
   opened->model = opened->family->load(opened->folder, weights);
   opened->weights = weights.report();
   opened->parameters = weights.parameter_count();
   if (const auto& unused = opened->weights.unused; !unused.empty()) {
-    const std::string message = fmt::format("{}: {} tensors are not used by {}: {}", weights.path(), unused.size(),
-                                            opened->family->name, first_names(unused));
+    const std::string message =
+        fmt::format("{}: {} {} not used by {}: {}", weights.path(), unused.size(),
+                    unused.size() == 1 ? "tensor is" : "tensors are", opened->family->name,
+                    first_names(unused));
     if (options.strict) fail(ErrorCode::corrupt_data, "{}", message);
     log(LogLevel::warning, message);
   }

@@ -41,6 +41,7 @@ class OpenModel {
 std::string check_precision(const std::string& name);
 
 // `argument` is what hub::resolve takes.
-std::shared_ptr<const OpenModel> open_model(const std::string& argument, const OpenOptions& options = {});
+std::shared_ptr<const OpenModel> open_model(const std::string& argument,
+                                            const OpenOptions& options = {});
 
 }  // namespace ocelli

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <optional>
 
@@ -17,10 +18,12 @@ struct Chunk {
 
 class OrderedRun {
  public:
-  OrderedRun(int64_t n, int64_t batch, const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work)
+  OrderedRun(int64_t n, int64_t batch,
+             const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work)
       : n_(n), batch_(batch), workers_(num_threads()), work_(work) {}
 
-  void operator()(const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver) {
+  void operator()(
+      const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver) {
     std::vector<std::jthread> threads;
     for (int i = 0; i < workers_; ++i) threads.emplace_back([this] { run_worker(); });
     try {
@@ -54,7 +57,10 @@ class OrderedRun {
   // The next piece of work; waits while too many finished chunks wait for delivery.
   std::optional<Chunk> take() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return stopped_ || done_.size() < static_cast<size_t>(4 * workers_) || done_.begin()->first != delivered_; });
+    changed_.wait(lock, [&] {
+      return stopped_ || done_.size() < static_cast<size_t>(4 * workers_) ||
+             done_.begin()->first != delivered_;
+    });
     if (stopped_ || taken_ == n_) return std::nullopt;
     Chunk chunk;
     chunk.begin = taken_;
@@ -106,66 +112,96 @@ bool has_fixed_size(const ImageProcessor& p) {
 
 class ImageRun {
  public:
-  ImageRun(const ImageProcessor& processor, std::span<const std::string> paths, const Forward& forward,
-           const RunOptions& options)
+  ImageRun(const ImageProcessor& processor, std::span<const std::string> paths,
+           const Forward& forward, const RunOptions& options)
       : processor_(processor), paths_(paths), forward_(forward), options_(options) {}
 
   std::shared_ptr<Rows> operator()(int64_t begin, int64_t end) const {
     auto result = std::make_shared<Rows>();
-    const auto [height, width] = processor_.output_size();
-    const bool fixed = has_fixed_size(processor_);
-    std::vector<Tensor> pixels(end - begin);
-    std::vector<std::optional<Error>> errors(end - begin);
-    Tensor batch = fixed ? Tensor::empty({end - begin, height, width, 3}) : Tensor();
-    parallel_for(end - begin, 1, [&](int64_t first, int64_t last) {
-      for (int64_t i = first; i < last; ++i) {
-        throw_if_cancelled();
-        try {
-          const Image image = decode_image_file(paths_[begin + i], options_.decode);
-          if (fixed) {
-            preprocess_into(processor_, image, batch.data<float>() + i * height * width * 3);
-          } else {
-            pixels[i] = preprocess(processor_, image).unsqueeze(0);
-          }
-        } catch (const Error& error) {
-          if (options_.strict || error.code() == ErrorCode::cancelled) throw;
-          errors[i] = error;
-        }
-      }
-    });
+    const Pixels pixels = load(begin, end);
     std::vector<int64_t> good;
     for (int64_t i = 0; i < end - begin; ++i) {
-      if (errors[i]) {
-        result->errors.push_back({begin + i, paths_[begin + i], *errors[i]});
+      if (pixels.errors[i]) {
+        result->errors.push_back({begin + i, paths_[begin + i], *pixels.errors[i]});
       } else {
         good.push_back(i);
       }
     }
-    if (fixed) {
-      forward_batch(compact(batch, good), begin, good, *result);
+    if (pixels.batch.defined() && !good.empty()) {
+      const Tensor rows = forward_(compact(pixels.batch, good));
+      for (size_t i = 0; i < good.size(); ++i) {
+        add(begin + good[i], rows.select(0, static_cast<int64_t>(i)), *result);
+      }
     } else {
-      for (const int64_t i : good) result->rows.emplace_back(begin + i, forward_(pixels[i]).select(0, 0));
+      for (const int64_t i : good) add(begin + i, forward_(pixels.each[i]).select(0, 0), *result);
     }
+    std::ranges::sort(result->errors, {}, &ItemError::index);
     return result;
   }
 
  private:
+  struct Pixels {
+    Tensor batch;              // [n, H, W, 3] where all images come to one size,
+    std::vector<Tensor> each;  // else [1, H, W, 3]
+    std::vector<std::optional<Error>> errors;
+  };
+
+  Pixels load(int64_t begin, int64_t end) const {
+    const auto [height, width] = processor_.output_size();
+    Pixels pixels{{}, std::vector<Tensor>(end - begin), {}};
+    pixels.errors.resize(end - begin);
+    if (has_fixed_size(processor_)) pixels.batch = Tensor::empty({end - begin, height, width, 3});
+    parallel_for(end - begin, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        throw_if_cancelled();
+        try {
+          load_one(paths_[begin + i], i, pixels);
+        } catch (const Error& error) {
+          if (options_.strict || error.code() == ErrorCode::cancelled) throw;
+          pixels.errors[i] = error;
+        }
+      }
+    });
+    return pixels;
+  }
+
+  void load_one(const std::string& path, int64_t i, Pixels& pixels) const {
+    try {
+      const Image image = decode_image_file(path, options_.decode);
+      if (pixels.batch.defined()) {
+        const int64_t size = pixels.batch.numel() / pixels.batch.size(0);
+        preprocess_into(processor_, image, pixels.batch.data<float>() + i * size);
+      } else {
+        pixels.each[i] = preprocess(processor_, image).unsqueeze(0);
+      }
+    } catch (const std::bad_alloc&) {
+      fail(ErrorCode::out_of_memory, "{}: there is not enough memory to decode it", path);
+    }
+  }
+
   // Moves the good images to the front.
   static Tensor compact(const Tensor& batch, const std::vector<int64_t>& good) {
-    const size_t bytes = batch.size(0) == 0 ? 0 : batch.nbytes() / batch.size(0);
+    const size_t bytes = batch.nbytes() / batch.size(0);
     auto* data = static_cast<std::byte*>(batch.raw());
     for (size_t i = 0; i < good.size(); ++i) {
-      if (static_cast<size_t>(good[i]) != i) std::memcpy(data + i * bytes, data + good[i] * bytes, bytes);
+      if (static_cast<size_t>(good[i]) == i) continue;
+      std::memcpy(data + i * bytes, data + good[i] * bytes, bytes);
     }
     return batch.slice(0, 0, static_cast<int64_t>(good.size()));
   }
 
-  void forward_batch(const Tensor& pixels, int64_t begin, const std::vector<int64_t>& good, Rows& result) const {
-    if (good.empty()) return;
-    const Tensor rows = forward_(pixels);
-    for (size_t i = 0; i < good.size(); ++i) {
-      result.rows.emplace_back(begin + good[i], rows.select(0, static_cast<int64_t>(i)));
+  void add(int64_t index, Tensor row, Rows& result) const {
+    if (is_finite(row)) {
+      result.rows.emplace_back(index, std::move(row));
+      return;
     }
+    const Error error(
+        ErrorCode::corrupt_data,
+        fmt::format("{}: the model answers with NaN or infinity; 'ocelli info --check "
+                    "MODEL' looks for them in its weights",
+                    paths_[index]));
+    if (options_.strict) throw error;
+    result.errors.push_back({index, paths_[index], error});
   }
 
   const ImageProcessor& processor_;
@@ -176,8 +212,13 @@ class ImageRun {
 
 }  // namespace
 
-void run_ordered(int64_t n, int64_t batch, const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work,
-                 const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver) {
+bool is_finite(const Tensor& values) {
+  return std::ranges::all_of(values.values<float>(), [](float x) { return std::isfinite(x); });
+}
+
+void run_ordered(
+    int64_t n, int64_t batch, const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work,
+    const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver) {
   check(batch >= 1, "--batch {}: at least 1 is needed", batch);
   if (num_threads() > 1 && n >= 4 * num_threads()) {
     OrderedRun(n, batch, work)(deliver);
@@ -190,8 +231,9 @@ void run_ordered(int64_t n, int64_t batch, const std::function<std::shared_ptr<v
   }
 }
 
-std::vector<ItemError> run_images(const ImageProcessor& processor, std::span<const std::string> paths,
-                                  const Forward& forward, const DeliverRow& deliver, const RunOptions& options) {
+std::vector<ItemError> run_images(const ImageProcessor& processor,
+                                  std::span<const std::string> paths, const Forward& forward,
+                                  const DeliverRow& deliver, const RunOptions& options) {
   std::vector<ItemError> errors;
   const ImageRun run(processor, paths, forward, options);
   const auto n = static_cast<int64_t>(paths.size());

@@ -35,14 +35,20 @@ struct ItemError {
 // on num_threads() workers, each computing on one thread, or, for few items, on the calling thread
 // with all of them; `deliver(begin, end, result)` runs on the calling thread in order. Finished
 // chunks that wait are bounded. The first exception stops all and is thrown; so does a cancel.
-void run_ordered(int64_t n, int64_t batch, const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work,
-                 const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver);
+void run_ordered(
+    int64_t n, int64_t batch, const std::function<std::shared_ptr<void>(int64_t, int64_t)>& work,
+    const std::function<void(int64_t, int64_t, const std::shared_ptr<void>&)>& deliver);
 
-using Forward = std::function<Tensor(const Tensor& pixels)>;               // [B, H, W, 3] -> [B, ...]
-using DeliverRow = std::function<void(int64_t index, const Tensor& row)>;  // a row of Forward's result
+// No NaN and no infinity; f32.
+bool is_finite(const Tensor& values);
+
+using Forward = std::function<Tensor(const Tensor& pixels)>;  // [B, H, W, 3] -> [B, ...]
+using DeliverRow =
+    std::function<void(int64_t index, const Tensor& row)>;  // a row of Forward's result
 
 // Runs `forward` over images. Rows come in input order; images that fail are left out and returned.
-std::vector<ItemError> run_images(const ImageProcessor& processor, std::span<const std::string> paths,
-                                  const Forward& forward, const DeliverRow& deliver, const RunOptions& options);
+std::vector<ItemError> run_images(const ImageProcessor& processor,
+                                  std::span<const std::string> paths, const Forward& forward,
+                                  const DeliverRow& deliver, const RunOptions& options);
 
 }  // namespace ocelli

@@ -107,7 +107,8 @@ std::vector<std::string> read_templates(const std::string& name) {
   check(!templates.empty(), "--templates {}: the file holds no templates", name);
   for (std::string& text : templates) {
     if (const size_t at = text.find("%s"); at != std::string::npos) text.replace(at, 2, "{}");
-    check(text.find("{}") != std::string::npos, "--templates {}: '{}' has no {{}} for the label", name, text);
+    check(text.find("{}") != std::string::npos, "--templates {}: '{}' has no {{}} for the label",
+          name, text);
   }
   return templates;
 }
@@ -117,6 +118,11 @@ std::vector<std::string> read_label_list(const std::string& argument) {
   if (std::filesystem::is_regular_file(argument)) {
     labels = read_lines(argument, /*skip_blank=*/true);
   } else {
+    // "labels.txt" that is not there is no label.
+    if (argument.find(',') == std::string::npos &&
+        argument.find_first_of("./") != std::string::npos) {
+      fail(ErrorCode::not_found, "--labels {}: no such file", argument);
+    }
     for (size_t begin = 0; begin <= argument.size();) {
       const size_t end = std::min(argument.find(',', begin), argument.size());
       std::string label = argument.substr(begin, end - begin);
@@ -130,8 +136,9 @@ std::vector<std::string> read_label_list(const std::string& argument) {
   std::unordered_map<std::string_view, size_t> first;
   for (size_t i = 0; i < labels.size(); ++i) {
     if (const auto [it, fresh] = first.emplace(labels[i], i); !fresh) {
-      log(LogLevel::warning, fmt::format("--labels: '{}' stands there twice (numbers {} and {}); both are kept",
-                                         labels[i], it->second + 1, i + 1));
+      log(LogLevel::warning,
+          fmt::format("--labels: '{}' stands there twice (numbers {} and {}); both are kept",
+                      labels[i], it->second + 1, i + 1));
       break;
     }
   }

@@ -16,7 +16,8 @@ std::span<const std::string_view> openai80_templates();
 std::vector<std::string> read_templates(const std::string& name);
 
 // The labels of a file, one a line, or of a list "a dog,a cat". Throws invalid_argument when there
-// are none; labels that stand there twice are kept and warned about.
+// are none, not_found for what looks like a file that is not there; labels that stand there twice
+// are kept and warned about.
 std::vector<std::string> read_label_list(const std::string& argument);
 
 std::string fill_template(std::string_view pattern, std::string_view label);

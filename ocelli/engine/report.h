@@ -15,7 +15,8 @@ struct ReportItem {
   std::string error;  // instead of predictions
 };
 
-// Written to a temporary name and renamed.
-void write_html_report(const std::string& path, const std::string& model, std::span<const ReportItem> items);
+// Written atomically. `decode` is for the thumbnails.
+void write_html_report(const std::string& path, const std::string& model,
+                       std::span<const ReportItem> items, const DecodeOptions& decode = {});
 
 }  // namespace ocelli

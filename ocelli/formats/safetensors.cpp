@@ -6,6 +6,7 @@
 #include <set>
 
 #include "ocelli/base/file.h"
+#include "ocelli/base/progress.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -247,6 +248,7 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
   file.write(std::as_bytes(std::span(&length, 1)));
   file.write(text);
   for (const auto& [name, tensor] : sorted) {
+    throw_if_cancelled();
     const Tensor compact = contiguous(*tensor);
     file.write(std::span(static_cast<const std::byte*>(compact.raw()), compact.nbytes()));
   }

@@ -289,15 +289,18 @@ class Fetcher {
 // One transfer into the file, from where it ends on if the server can.
 void Fetcher::transfer(const RemoteFile& file, Partial& partial, Reply& reply) {
   const int64_t offset = partial.size();
-  bool begun = false;
+  bool begun = false, useless = false;
   reply = send(
       settings_, {url_of(file), false, offset}, [&](const Reply& head, std::string_view bytes) {
         if (!begun && offset > 0) {
           const std::string from = fmt::format("bytes {}-", offset);
-          if (head.status != 206 || !header(head, "content-range").starts_with(from))
-            partial.restart();
+          const bool fits = header(head, "content-range").starts_with(from);
+          if (head.status != 206 || !fits) partial.restart();
+          // Some part of the file, but which? The next transfer asks for all of it.
+          useless = head.status == 206 && !fits;
         }
         begun = true;
+        if (useless) return;
         if (file.size >= 0 && partial.size() + static_cast<int64_t>(bytes.size()) > file.size) {
           partial.restart();
           fail(ErrorCode::corrupt_data, "{}/{}: the hub sends more than the {} bytes it announced",
@@ -311,8 +314,8 @@ void Fetcher::transfer(const RemoteFile& file, Partial& partial, Reply& reply) {
 
 void Fetcher::fill(const RemoteFile& file, Partial& partial) {
   if (file.size >= 0 && partial.size() > file.size) partial.restart();
+  int64_t furthest = partial.size();
   for (int attempt = 0; file.size < 0 || partial.size() < file.size; ++attempt) {
-    const int64_t before = partial.size();
     Reply reply;
     transfer(file, partial, reply);
     const bool whole = reply.trouble.empty() && reply.status < 300;
@@ -322,7 +325,8 @@ void Fetcher::fill(const RemoteFile& file, Partial& partial) {
     } else if (!whole && !is_transient(reply)) {
       refuse(settings_, id_, id_.repo + "/" + file.name, reply);
     }
-    if (partial.size() > before) attempt = 0;  // it moves on: a long file may be cut many times
+    if (partial.size() > furthest) attempt = 0;  // it moves on: a long file may be cut many times
+    furthest = std::max(furthest, partial.size());
     if (attempt >= settings_.retries) {
       if (whole) {
         fail(ErrorCode::io, "{}/{}: ends after {} of {} bytes", id_.repo, file.name, partial.size(),

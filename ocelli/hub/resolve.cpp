@@ -16,14 +16,14 @@ fs::path default_model() {
     fail(ErrorCode::not_found, "OCELLI_DEFAULT_MODEL is {}, which is not there", given);
   }
   const fs::path program = fs::read_symlink("/proc/self/exe", ignored).parent_path();
-  for (const fs::path& path :
-       {program.parent_path() / "share/ocelli/models/default", fs::path("models/default"),
-        fs::path(OCELLI_SOURCE_DIR) / "models/default"}) {
-    if (fs::exists(path, ignored)) return path;
+  for (const fs::path& folder :
+       {program.parent_path() / "share/ocelli", fs::path(OCELLI_DATA_FOLDER),
+        fs::path(OCELLI_SOURCE_DIR)}) {
+    if (fs::exists(folder / "models/default", ignored)) return folder / "models/default";
   }
   fail(ErrorCode::not_found,
        "the default model is not installed: run tools/fetch-default-model, set "
-       "OCELLI_DEFAULT_MODEL, or name a model");
+       "OCELLI_DEFAULT_MODEL, or name a model with -m");
 }
 
 fs::path resolve(const std::string& model, const Settings& settings, const Progress& progress) {

@@ -16,7 +16,7 @@ std::filesystem::path resolve(const std::string& model, const Settings& settings
                               const Progress& progress = {});
 
 // The first that exists of $OCELLI_DEFAULT_MODEL, ../share/ocelli/models/default beside the
-// program's folder, models/default in the working directory or the source tree.
+// program's folder, the same below the prefix that was configured, models/default in the source.
 std::filesystem::path default_model();
 
 }  // namespace ocelli::hub

@@ -43,6 +43,15 @@ std::string ModelFolder::type() const {
   return config.get<std::string>("architecture", "");
 }
 
+std::string ModelFolder::layout() const {
+  const bool native = std::ranges::any_of(checkpoint->tensors(), [](const TensorInfo& tensor) {
+    return tensor.name.starts_with("visual.");
+  });
+  if (native) return open_clip ? "open_clip" : "openai";
+  if (config.has("model_type")) return "transformers";
+  return config.has("architecture") ? "timm" : "weights alone";
+}
+
 std::vector<std::string> read_labels(const ModelFolder& folder) {
   const auto names = folder.config.get<nlohmann::json>(
       "label_names", folder.config.at("pretrained_cfg").get<nlohmann::json>("label_names", nullptr));

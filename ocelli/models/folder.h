@@ -65,6 +65,9 @@ struct ModelFolder {
   bool has_tensor(std::string_view name) const;
   // First of transformers' "model_type", timm's "architecture"; empty when there is neither.
   std::string type() const;
+  // Whose names the tensors have: "transformers", "timm", "open_clip", "openai"; "weights
+  // alone" for a checkpoint that has neither a configuration nor OpenAI's names.
+  std::string layout() const;
 };
 
 // Class names by index: transformers' id2label, or timm's label_names; empty when there are none.

@@ -20,16 +20,16 @@ std::span<const Family* const> families() {
 }
 
 const Family& find_family(const ModelFolder& folder) {
-  std::string supported;
+  std::string known;
   for (const Family* family : families()) {
     if (family->matches(folder)) return *family;
-    supported += fmt::format("\n  {}: {}", family->name, family->accepts);
+    known += fmt::format("{}{} ({})", known.empty() ? "" : ", ", family->name, family->accepts);
   }
   const std::string type = folder.type();
-  fail(ErrorCode::unsupported, "{}: {}; supported are:{}", folder.path.string(),
+  fail(ErrorCode::unsupported, "{}: {}; supported are {}", folder.path.string(),
        type.empty() ? std::string("the tensors are those of no family that Ocelli knows")
                     : fmt::format("'{}' is no model that Ocelli knows", type),
-       supported);
+       known);
 }
 
 }  // namespace ocelli

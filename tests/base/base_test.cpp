@@ -116,9 +116,37 @@ TEST(File, AtomicWriteLeavesNothingWithoutCommit) {
 TEST(File, FullDiskIsAnIoErrorNamingThePath) {
   if (!fs::exists("/dev/full")) GTEST_SKIP() << "/dev/full is missing";
   const TempFolder temp;
-  const fs::path link = temp / "link";
-  EXPECT_EQ(code_of([&] { MappedFile map("/dev/full"); }), ErrorCode::invalid_argument);
-  EXPECT_EQ(code_of([&] { MappedFile map(link); }), ErrorCode::not_found);
+  EXPECT_EQ(code_of([&] { write_file("/dev/full", "x"); }), ErrorCode::io);
+  EXPECT_EQ(code_of([&] { write_file(temp.path(), "x"); }), ErrorCode::io);
+}
+
+TEST(File, DevicesAreWrittenAndLinksFollowed) {
+  const TempFolder temp;
+  write_file("/dev/null", "x");
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  write_file(temp / "file", "old");
+  fs::create_symlink("file", temp / "link");
+  write_file(temp / "link", "new");
+  EXPECT_TRUE(fs::is_symlink(temp / "link"));
+  EXPECT_EQ(read_file(temp / "file"), "new");
+}
+
+TEST(File, NothingIsSeenBeforeTheCommit) {
+  const TempFolder temp;
+  AtomicFile file(temp / "a");
+  file.write("half");
+  EXPECT_FALSE(fs::exists(temp / "a"));
+  file.write_at(0, "H");
+  file.commit();
+  EXPECT_EQ(read_file(temp / "a"), "Half");
+}
+
+TEST(MappedFile, RefusesDevicesAndMissingFiles) {
+  const TempFolder temp;
+  if (fs::exists("/dev/full")) {
+    EXPECT_EQ(code_of([&] { MappedFile map("/dev/full"); }), ErrorCode::invalid_argument);
+  }
+  EXPECT_EQ(code_of([&] { MappedFile map(temp / "none"); }), ErrorCode::not_found);
 }
 
 TEST(MappedFile, MapsAndReleasesPages) {

@@ -34,12 +34,13 @@ class Sample : public testing::TestWithParam<Case> {
     // A name begins with the class: 0207_n02099601.jpg.
     for (const fs::path& file : files) {
       images_.paths.push_back(file.string());
-      images_.labels.push_back(std::stoll(file.filename().string()));
+      images_.class_of.push_back(static_cast<int64_t>(images_.classes.size()));
+      images_.classes.push_back(std::to_string(std::stoll(file.filename().string())));
     }
     opened_ = open_model(GetParam().model.string());
   }
 
-  LabelledImages images_;
+  ClassImages images_;
   std::shared_ptr<const OpenModel> opened_;
 };
 

@@ -97,7 +97,7 @@ TEST_F(Loading, ContradictorySizesAreNamed) {
 
 TEST_F(Loading, UnknownModelListsWhatIsSupported) {
   config_["model_type"] = "resnet9000";
-  expect_error(ErrorCode::unsupported, {"resnet9000", "vit:", "clip:", "siglip:", "efficientnet:"});
+  expect_error(ErrorCode::unsupported, {"resnet9000", "vit (", "clip (", "siglip (", "efficientnet ("});
 }
 
 TEST_F(Loading, DamagedConfigIsNamed) {

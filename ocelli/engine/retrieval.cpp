@@ -1,0 +1,77 @@
+#include "ocelli/engine/retrieval.h"
+
+#include <algorithm>
+
+#include "ocelli/base/threads.h"
+#include "ocelli/engine/prompts.h"
+
+namespace ocelli {
+namespace {
+
+constexpr int64_t kBlock = 256;  // queries compared with all keys at a time
+
+// The place of the best of `own` among all keys, from 0.
+int64_t best_rank(std::span<const float> similarity, const std::vector<int64_t>& own) {
+  const int64_t best = *std::ranges::min_element(own, [&](int64_t a, int64_t b) {
+    return similarity[a] > similarity[b] || (similarity[a] == similarity[b] && a < b);
+  });
+  int64_t rank = 0;
+  for (int64_t k = 0; k < static_cast<int64_t>(similarity.size()); ++k) {
+    rank += similarity[k] > similarity[best] || (similarity[k] == similarity[best] && k < best);
+  }
+  return rank;
+}
+
+}  // namespace
+
+Recall recall(const Tensor& queries, const Tensor& keys,
+              const std::vector<std::vector<int64_t>>& own) {
+  LinearWeight packed(keys, {});
+  packed.pack();
+  const int64_t count = queries.size(0);
+  std::vector<int64_t> ranks(count);
+  for (int64_t begin = 0; begin < count; begin += kBlock) {
+    throw_if_cancelled();
+    const int64_t end = std::min(count, begin + kBlock);
+    const Tensor similarity = linear(queries.slice(0, begin, end), packed);  // [block, K]
+    parallel_for(end - begin, 1, [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i) {
+        ranks[begin + i] = best_rank(similarity.select(0, i).values<float>(), own[begin + i]);
+      }
+    });
+  }
+  const auto within = [&](int64_t k) {
+    return static_cast<double>(std::ranges::count_if(ranks, [&](int64_t r) { return r < k; })) /
+           static_cast<double>(std::max<int64_t>(count, 1));
+  };
+  return {within(1), within(5), within(10)};
+}
+
+Retrieval evaluate_retrieval(const OpenModel& opened, const CaptionedImages& data,
+                             const std::vector<std::string>& templates, const RunOptions& options,
+                             const Progress& text_progress) {
+  check_has_text(opened);
+  const ImageEmbeddings images = embed_images(opened, data.paths, options);
+  std::vector<int64_t> row_of(data.paths.size(), -1);
+  for (size_t row = 0; row < images.images.size(); ++row) row_of[images.images[row]] = row;
+  std::vector<std::string> captions;
+  std::vector<std::vector<int64_t>> texts_of(images.images.size()), image_of;
+  for (size_t i = 0; i < data.captions.size(); ++i) {
+    const int64_t row = row_of[data.image_of[i]];
+    if (row < 0) continue;
+    texts_of[row].push_back(static_cast<int64_t>(captions.size()));
+    image_of.push_back({row});
+    captions.push_back(data.captions[i]);
+  }
+  Retrieval result;
+  result.images = static_cast<int64_t>(images.images.size());
+  result.texts = static_cast<int64_t>(captions.size());
+  result.errors = images.errors;
+  if (captions.empty()) return result;
+  const Tensor texts = embed_prompts(opened, captions, templates, text_progress);
+  result.image_to_text = recall(images.rows, texts, texts_of);
+  result.text_to_image = recall(texts, images.rows, image_of);
+  return result;
+}
+
+}  // namespace ocelli

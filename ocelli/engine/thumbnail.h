@@ -1,0 +1,14 @@
+// Small pictures of images for reports and figures.
+#pragma once
+
+#include <string>
+
+#include "ocelli/image/decode.h"
+
+namespace ocelli {
+
+// The image, its aspect kept, in at most height x width; never enlarged.
+Image thumbnail(const std::string& path, int64_t height, int64_t width,
+                const DecodeOptions& options);
+
+}  // namespace ocelli

@@ -1,0 +1,110 @@
+"""The shapes of JSON that docs/cli.md promises. usage: json_test.py OCELLI"""
+import ast
+import json
+import pathlib
+import struct
+import unittest
+
+import fixtures
+from support import PROGRAM, VIT, Case
+
+IMAGES = fixtures.IMAGES
+PATHS = sorted(str(path) for path in IMAGES.iterdir() if path.suffix in (".png", ".jpg"))
+
+
+def read_npy(path):
+    """Rows of floats, in C order."""
+    data = pathlib.Path(path).read_bytes()
+    (length,) = struct.unpack("<H", data[8:10])
+    header = ast.literal_eval(data[10:10 + length].decode().strip())
+    rows, width = header["shape"]
+    values = struct.unpack(f"<{rows * width}f", data[10 + length:])
+    return [values[i * width:(i + 1) * width] for i in range(rows)]
+
+
+class Shapes(Case):
+    def test_classify(self):
+        (self.folder / "bad.jpg").write_text("bad")
+        answer = self.json("classify", IMAGES, "bad.jpg", "-m", VIT, "-k", 2, status=65)
+        self.assertEqual([entry["path"] for entry in answer], PATHS + ["bad.jpg"])
+        for entry in answer[:-1]:
+            self.assertEqual(list(entry), ["path", "predictions"])
+            self.assertEqual(len(entry["predictions"]), 2)
+            for prediction in entry["predictions"]:
+                self.assertEqual(list(prediction), ["index", "label", "probability"])
+        self.assertEqual(list(answer[-1]), ["path", "error"])
+        self.assertIn("bad.jpg", answer[-1]["error"])
+
+    def test_embed(self):
+        answer = self.json("embed", IMAGES, "-m", VIT, "-o", "out.npy")
+        self.assertEqual(answer, {"output": "out.npy", "rows": 6, "width": 32})
+        lines = [json.loads(line) for line in pathlib.Path("out.jsonl").read_text().splitlines()]
+        self.assertEqual(lines, [{"row": i, "path": path} for i, path in enumerate(PATHS)])
+        for row in read_npy("out.npy"):
+            self.assertAlmostEqual(sum(x * x for x in row), 1, places=5)
+        self.run_program("embed", IMAGES, "-m", VIT, "-o", "raw.npy", "--raw")
+        self.assertNotAlmostEqual(sum(x * x for x in read_npy("raw.npy")[0]), 1, places=3)
+
+    def test_match(self):
+        fixtures.clip()
+        pathlib.Path("texts.txt").write_text("a cup\nthe moon\n")
+        match = ["match", IMAGES, "-m", "clip", "--texts", "texts.txt"]
+        answer = self.json(*match)
+        self.assertEqual(list(answer), ["images", "texts", "similarity"])
+        self.assertEqual((answer["images"], answer["texts"]), (PATHS, ["a cup", "the moon"]))
+        self.assertEqual([len(row) for row in answer["similarity"]], [2] * 6)
+        answer = self.json(*match, "--probabilities")
+        self.assertEqual(list(answer), ["images", "texts", "similarity", "probability"])
+        for row in answer["probability"]:
+            self.assertAlmostEqual(sum(row), 1, places=5)
+
+    def test_eval(self):
+        fixtures.by_class()
+        answer = self.json("eval", "by_class", "-m", VIT)
+        self.assertEqual(list(answer), ["top1", "top5", "count", "correct1", "correct5", "failed"])
+        self.assertEqual((answer["count"], answer["top5"], answer["failed"]), (3, 1, 0))
+        fixtures.captions()
+        fixtures.clip()
+        answer = self.json("eval", "captions.csv", "-m", "clip")
+        self.assertEqual(list(answer), ["image_to_text", "text_to_image", "images", "texts", "failed"])
+        self.assertEqual(list(answer["image_to_text"]), ["r1", "r5", "r10"])
+        self.assertEqual((answer["images"], answer["texts"], answer["failed"]), (2, 3, 0))
+        self.assertEqual(answer["text_to_image"]["r5"], 1)
+
+    def test_info(self):
+        answer = self.json("info", VIT, "--tensors", "--check")
+        self.assertEqual(list(answer), [
+            "model", "path", "layout", "type", "tensor_count", "bytes", "family", "parameters", "gflops",
+            "text_gflops", "input", "embedding", "depth", "classes", "text", "context_length", "missing",
+            "unused", "config", "not_finite", "tensors"])
+        self.assertEqual((answer["family"], answer["layout"], answer["classes"]), ("vit", "timm", 5))
+        self.assertEqual(list(answer["tensors"][0]), ["name", "dtype", "shape"])
+        families = self.json("info", "--families")
+        self.assertIn("clip", [entry["family"] for entry in families])
+
+    def test_convert(self):
+        answer = self.json("convert", VIT, "-o", "out", "--dtype", "f16")
+        self.assertEqual(list(answer), ["output", "tensors", "bytes"])
+        tensors = fixtures.read_safetensors("out/model.safetensors")
+        self.assertEqual(answer["tensors"], len(tensors))
+        self.assertEqual({dtype for dtype, _, _ in tensors.values()}, {"F16"})
+
+    def test_bench(self):
+        rows = self.json("bench", VIT, "-b", "1,64", "-t", "1", "--seconds", "0.05")
+        self.assertEqual([row["batch"] for row in rows], [1, 64])
+        for row in rows:
+            self.assertEqual(list(row), [
+                "model", "batch", "threads", "precision", "best_ms", "median_ms", "images_per_second", "gflops",
+                "roof_share", "peak_rss_mb"])
+            self.assertGreater(row["median_ms"], 0)
+
+    def test_memory_is_that_of_each_row(self):
+        if b"__asan_init" in PROGRAM.read_bytes():
+            self.skipTest("AddressSanitizer keeps memory that was freed")
+        sizes = [row["peak_rss_mb"] for row in
+                 self.json("bench", VIT, "-b", "2048,1", "-t", "1", "--seconds", "0.05")]
+        self.assertGreater(sizes[0], sizes[1] + 20)
+
+
+if __name__ == "__main__":
+    unittest.main()
