@@ -13,10 +13,12 @@
 namespace ocelli {
 
 void check_has_text(const OpenModel& opened) {
-  if (opened.model->has_text()) return;
-  fail(ErrorCode::unsupported,
-       "{}: texts need a model with a text tower (CLIP, SigLIP); this is {}", opened.name,
-       opened.family->name);
+  if (!opened.model->has_text()) {
+    fail(ErrorCode::unsupported,
+         "{}: texts need a model with a text tower (CLIP, SigLIP); this is {}", opened.name,
+         opened.family->name);
+  }
+  opened.tokenizer();
 }
 
 void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& deliver) {

@@ -45,7 +45,7 @@ class Terminal(Case):
     def test_bar(self):
         folder = folder_of_images(300)
         (folder / "bad.jpg").write_text("bad")
-        output = self.on_terminal("classify", "folder", "-m", VIT)
+        output = self.on_terminal("classify", "folder", "-m", VIT, "-t", 1)
         bars = re.findall(r"classifying[^\r]*", output)
         self.assertGreater(len(bars), 3, output)
         for bar in bars:
