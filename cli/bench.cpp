@@ -75,6 +75,7 @@ void add_bench(CLI::App& app, Common& common) {
       ->type_name(kNumber);
   command->add_flag("--text", options->text, "The text tower instead of the image tower");
   common.add_precision(*command);
+  common.add_size(*command);
   command->add_flag("--json", common.json, "Print JSON (docs/cli.md) on standard output");
   command->add_flag("-q,--quiet", common.quiet, "No warnings");
   command->footer(

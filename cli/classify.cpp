@@ -59,8 +59,8 @@ void run(const Classify& options, Common& common) {
     items[i].predictions = top_k(row, classifier.labels(), options.top);
     if (!common.json) print_item(items[i]);
   };
-  const auto errors = run_images(opened->model->image_processor(), paths, classifier, deliver,
-                                 common.run_options("classifying"));
+  const auto errors =
+      run_images(opened->processor, paths, classifier, deliver, common.run_options("classifying"));
   for (const ItemError& error : errors) items[error.index].error = error.error.what();
   if (common.json) print_json(to_json(items));
   if (!options.html.empty()) {

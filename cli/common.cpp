@@ -25,12 +25,21 @@ void Common::add_model(CLI::App& command) {
       ->type_name(kModel)
       ->group("Model");
   add_precision(command);
+  add_size(command);
   command.add_flag("--strict", strict, "Stop at the first bad image; unused tensors are an error");
 }
 
 void Common::add_precision(CLI::App& command) {
   add_choice(command, "--precision", precision, {"auto", "f32", "bf16", "f16", "int8", "int4"},
              "Numbers to compute in (all but auto and f32 are to come)")
+      ->group("Model");
+}
+
+void Common::add_size(CLI::App& command) {
+  command
+      .add_option("--size", size,
+                  "Images at this size, N or HEIGHTxWIDTH, instead of the model's own")
+      ->type_name("SIZE")
       ->group("Model");
 }
 
@@ -65,9 +74,10 @@ void Common::add_labels(CLI::App& command, std::string& labels, std::string& tem
 }
 
 std::shared_ptr<const OpenModel> Common::open() const {
-  return open_model(
-      model,
-      {.precision = precision, .strict = strict, .progress = progress("downloading", Unit::bytes)});
+  OpenOptions options{
+      .precision = precision, .strict = strict, .progress = progress("downloading", Unit::bytes)};
+  if (!size.empty()) options.size = parse_size(size);
+  return open_model(model, options);
 }
 
 RunOptions Common::run_options(const std::string& what) const {

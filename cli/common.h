@@ -14,15 +14,16 @@
 namespace ocelli::cli {
 
 struct Common {
-  std::string model = "default", precision = "auto";
+  std::string model = "default", precision = "auto", size;
   bool json = false, quiet = false, strict = false;
   int threads = 0;  // 0: all cores
   int64_t batch = 8, max_pixels = DecodeOptions{}.max_pixels;
   int status = 0;  // of the program, when some of the images failed
 
   void add_output(CLI::App& command);  // --json --quiet --threads
-  void add_model(CLI::App& command);   // --model --precision --strict
+  void add_model(CLI::App& command);   // --model --precision --size --strict
   void add_precision(CLI::App& command);
+  void add_size(CLI::App& command);
   void add_batch(CLI::App& command);  // --batch --max-pixels
   void add_images(CLI::App& command, std::vector<std::string>& images);
   // --labels and --templates, for zero-shot classes.

@@ -46,8 +46,8 @@ void run(const Embed& options, Common& common) {
     const auto forward = [&](const Tensor& pixels) {
       return embed_pixels(*opened, pixels, !options.raw);
     };
-    errors = run_images(opened->model->image_processor(), items, forward, deliver,
-                        common.run_options("embedding"));
+    errors =
+        run_images(opened->processor, items, forward, deliver, common.run_options("embedding"));
   }
   rows.commit();
   names.commit();

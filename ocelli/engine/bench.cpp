@@ -70,7 +70,8 @@ double fma_roof_gflops() {
 
 namespace {
 
-std::function<void()> make_run(const Model& model, int64_t batch, bool text) {
+std::function<void()> make_run(const OpenModel& opened, int64_t batch, bool text) {
+  const Model& model = *opened.model;
   if (text) {
     const int64_t length = model.text_format().context_length;
     const Tensor mask = Tensor::zeros({batch, length}, DType::u8),
@@ -78,7 +79,7 @@ std::function<void()> make_run(const Model& model, int64_t batch, bool text) {
     std::ranges::fill(mask.values<uint8_t>(), 1);
     return [&model, ids, mask] { model.embed_text(ids, mask); };
   }
-  const auto [height, width] = model.native_size();
+  const auto [height, width] = opened.input_size;
   const Tensor pixels = Tensor::full({batch, height, width, 3}, 0.5f);
   return [&model, pixels] {
     model.has_classifier() ? model.classify(pixels) : model.embed_image(pixels);
@@ -95,7 +96,7 @@ void forget_peak() {
 
 BenchRow bench(const OpenModel& opened, const BenchOptions& options) {
   forget_peak();
-  const auto run = make_run(*opened.model, options.batch, options.text);
+  const auto run = make_run(opened, options.batch, options.text);
   int64_t flops = 0;
   {
     const FlopCounter counter;

@@ -46,13 +46,13 @@ ModelInfo model_info(const OpenModel& opened) {
   info.parameters = opened.parameters;
   info.embedding = model.embedding_size();
   info.depth = model.depth();
-  info.input = model.native_size();
+  info.input = opened.input_size;
   info.labels = model.labels();
   info.weights = opened.weights;
   if (info.input[0] > 0) {
     const FlopCounter counter;
     const Tensor pixels = Tensor::zeros({1, info.input[0], info.input[1], 3});
-    info.processor = model.image_processor();
+    info.processor = opened.processor;
     if (model.has_classifier()) {
       info.classes = model.classify(pixels).size(1);
     } else {

@@ -28,7 +28,6 @@ void embed_texts(const OpenModel& opened, const TextRun& run, const DeliverRow& 
   BatchOptions batching;
   batching.context_length = format.context_length;
   batching.pad_to_longest = !format.pad_to_length;
-  batching.pad_id = format.pad_id;
   std::atomic<int64_t> truncated = 0;
   const auto work = [&](int64_t begin, int64_t end) {
     std::vector<std::string> texts;
@@ -101,8 +100,7 @@ ImageEmbeddings embed_images(const OpenModel& opened, std::span<const std::strin
   const int64_t width = opened.model->embedding_size();
   std::vector<float> values;
   result.errors = run_images(
-      opened.model->image_processor(), paths,
-      [&](const Tensor& pixels) { return embed_pixels(opened, pixels); },
+      opened.processor, paths, [&](const Tensor& pixels) { return embed_pixels(opened, pixels); },
       [&](int64_t index, const Tensor& row) {
         result.images.push_back(index);
         values.insert(values.end(), row.data<float>(), row.data<float>() + width);

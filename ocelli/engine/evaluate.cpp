@@ -14,7 +14,7 @@ Evaluation evaluate(const Classifier& classifier, const ClassImages& images,
   const std::vector<int64_t> indices = match_classes(images, classifier.labels());
   Evaluation result;
   result.errors = run_images(
-      classifier.model().model->image_processor(), images.paths, classifier,
+      classifier.model().processor, images.paths, classifier,
       [&](int64_t i, const Tensor& row) {
         const auto best = top_k(row, classifier.labels(), 5);
         const int64_t label = indices[images.class_of[i]];

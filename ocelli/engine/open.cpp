@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 
 #include "ocelli/base/log.h"
 #include "ocelli/hub/resolve.h"
@@ -16,7 +17,34 @@ std::string first_names(const std::vector<std::string>& names) {
   return names.size() > 3 ? text + ", ..." : text;
 }
 
+// Position embeddings are interpolated for other sizes, convolutions take any.
+void set_size(OpenModel& opened, const OpenOptions& options) {
+  opened.processor = opened.model->image_processor();
+  opened.input_size = opened.model->native_size();
+  if (!options.size) return;
+  if (opened.input_size[0] == 0) {
+    fail(ErrorCode::unsupported, "--size: {} has no image tower", opened.name);
+  }
+  opened.input_size = *options.size;
+  opened.processor = opened.processor.with_size(opened.input_size[0], opened.input_size[1]);
+}
+
 }  // namespace
+
+std::array<int64_t, 2> parse_size(const std::string& text) {
+  constexpr int64_t kLargest = 65536;
+  std::array<int64_t, 2> size = {};
+  const char* end = text.data() + text.size();
+  auto read = std::from_chars(text.data(), end, size[0]);
+  size[1] = size[0];
+  if (read.ec == std::errc{} && read.ptr != end && *read.ptr == 'x') {
+    read = std::from_chars(read.ptr + 1, end, size[1]);
+  }
+  const auto [least, most] = std::ranges::minmax(size);
+  check(read.ec == std::errc{} && read.ptr == end && least >= 1 && most <= kLargest,
+        "--size {}: a number of pixels or HEIGHTxWIDTH is needed, each 1 to {}", text, kLargest);
+  return size;
+}
 
 std::string check_precision(const std::string& name) {
   static constexpr std::array kPlanned = {"bf16", "f16", "int8", "int4"};
@@ -46,6 +74,7 @@ std::shared_ptr<const OpenModel> open_model(const std::string& argument,
                         {.rename = opened->family->rename(opened->folder),
                          .tolerate_missing = options.tolerate_missing});
   opened->model = opened->family->load(opened->folder, weights);
+  set_size(*opened, options);
   opened->weights = weights.report();
   opened->parameters = weights.parameter_count();
   if (const auto& unused = opened->weights.unused; !unused.empty()) {

@@ -1,8 +1,10 @@
 // Opens a model by the name a user gives it: a folder, a checkpoint file, `default`, or a hub id.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "ocelli/base/progress.h"
@@ -13,9 +15,11 @@ namespace ocelli {
 
 struct OpenOptions {
   std::string precision = "auto";  // see check_precision
-  bool strict = false;             // tensors that the model does not use are an error
-  bool tolerate_missing = false;   // missing tensors are zero and reported, for `ocelli info`
-  Progress progress = {};          // of a download
+  std::optional<std::array<int64_t, 2>> size =
+      {};                         // height and width of images, not the model's own
+  bool strict = false;            // tensors that the model does not use are an error
+  bool tolerate_missing = false;  // missing tensors are zero and reported, for `ocelli info`
+  Progress progress = {};         // of a download
 };
 
 // A model with what belongs to it. Const to use, from many threads at once.
@@ -25,6 +29,8 @@ class OpenModel {
   const Family* family = nullptr;
   ModelFolder folder;
   std::unique_ptr<const Model> model;
+  ImageProcessor processor;                // the model's, for input_size
+  std::array<int64_t, 2> input_size = {};  // height and width; zero without an image tower
   WeightsReport weights;
   int64_t parameters = 0;
 
@@ -39,6 +45,9 @@ class OpenModel {
 // Accepts "auto" and "f32"; "bf16", "f16", "int8", "int4" throw unsupported, others
 // invalid_argument. Returns the precision that is used.
 std::string check_precision(const std::string& name);
+
+// "384" or "HEIGHTxWIDTH". Throws invalid_argument for others and beyond 1 to 65536.
+std::array<int64_t, 2> parse_size(const std::string& text);
 
 // `argument` is what hub::resolve takes.
 std::shared_ptr<const OpenModel> open_model(const std::string& argument,

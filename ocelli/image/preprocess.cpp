@@ -103,15 +103,16 @@ std::array<int64_t, 2> ImageProcessor::output_size() const {
 }
 
 ImageProcessor ImageProcessor::with_size(int64_t height, int64_t width) const {
-  ImageProcessor p = *this;
-  if (crop == Crop::none) {
-    p.resize_height = height;
-    p.resize_width = width;
-    return p;
+  if (resize == Resize::none && crop == Crop::none) {
+    fail(ErrorCode::unsupported, "the model takes images at the size they have, not at {} x {}",
+         height, width);
   }
-  const auto scaled = [](int64_t edge, int64_t now, int64_t before) {
+  const auto scaled = [&](int64_t edge, int64_t now, int64_t before) {
+    if (crop == Crop::none) return now;
+    if (crop_pct > 0) return static_cast<int64_t>(static_cast<double>(now) / crop_pct);
     return std::max<int64_t>(edge * now / std::max<int64_t>(before, 1), 1);
   };
+  ImageProcessor p = *this;
   p.resize_height = scaled(resize_height, height, crop_height);
   p.resize_width = scaled(resize_width, width, crop_width);
   p.crop_height = height;

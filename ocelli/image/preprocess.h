@@ -31,13 +31,15 @@ struct ImageProcessor {
   Filter filter = Filter::bicubic;
   Crop crop = Crop::none;
   int64_t crop_height = 224, crop_width = 224;  // smaller images get borders
+  double crop_pct = 0;                          // of timm: crop / resize; 0 elsewhere
   std::array<uint8_t, 3> border = {0, 0, 0};
   float scale = 1.0f / 255;
   std::array<float, 3> mean = {0.5f, 0.5f, 0.5f}, std = {0.5f, 0.5f, 0.5f};
 
   // Height and width of what the model gets (unless resize is none or keeps the aspect uncropped).
   std::array<int64_t, 2> output_size() const;
-  // The same processor for another input size, the ratio of resize and crop kept.
+  // The same processor for another input size, the ratio of resize and crop kept. Throws
+  // unsupported when it takes images at whatever size they have.
   ImageProcessor with_size(int64_t height, int64_t width) const;
 
   // preprocessor_config.json of transformers; `file` is for messages.

@@ -191,13 +191,8 @@ ImageProcessor ImageProcessor::from_timm(const json& config, const std::string& 
     p.crop_height = f.side(size[1], "input_size");
     p.crop_width = f.side(size[2], "input_size");
   }
-  const double crop_pct = f.number("crop_pct", 0.875);
-  if (!(crop_pct >= 0.1 && crop_pct <= 2)) f.wrong("crop_pct", "a share of 0.1 to 2 is needed");
-  const auto enlarged = [&](int64_t size) {
-    return static_cast<int64_t>(std::floor(static_cast<double>(size) / crop_pct));
-  };
-  p.resize_height = enlarged(p.crop_height);
-  p.resize_width = enlarged(p.crop_width);
+  p.crop_pct = f.number("crop_pct", 0.875);
+  if (!(p.crop_pct >= 0.1 && p.crop_pct <= 2)) f.wrong("crop_pct", "a share of 0.1 to 2 is needed");
   p.crop = Crop::round;
   p.filter = parse_filter(f.text("interpolation", "bicubic"));
   p.mean = f.triple("mean", kImagenetMean);
@@ -215,7 +210,7 @@ ImageProcessor ImageProcessor::from_timm(const json& config, const std::string& 
   } else {
     f.wrong("crop_mode", "center, squash or border is needed");
   }
-  return p;
+  return p.with_size(p.crop_height, p.crop_width);
 }
 
 ImageProcessor ImageProcessor::from_open_clip(const json& config, int64_t height, int64_t width,

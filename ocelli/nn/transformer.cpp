@@ -48,6 +48,8 @@ Tensor resize_position_embedding(const Tensor& embedding, int64_t prefix,
   check(embedding.rank() == 3 && embedding.size(1) == prefix + grid[0] * grid[1],
         "position embedding: {} for {} extra tokens and a grid of {} x {}", embedding.shape(),
         prefix, grid[0], grid[1]);
+  check(new_grid[0] >= 1 && new_grid[1] >= 1,
+        "the images are smaller than one patch of the model; larger ones are needed (--size)");
   if (grid == new_grid) return embedding;
   const Tensor map = contiguous(embedding.slice(1, prefix, embedding.size(1)))
                          .view({1, grid[0], grid[1], channels});

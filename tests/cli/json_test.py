@@ -1,6 +1,7 @@
 """The shapes of JSON that docs/cli.md promises. usage: json_test.py OCELLI"""
 import ast
 import json
+import math
 import pathlib
 import struct
 import unittest
@@ -34,6 +35,17 @@ class Shapes(Case):
                 self.assertEqual(list(prediction), ["index", "label", "probability"])
         self.assertEqual(list(answer[-1]), ["path", "error"])
         self.assertIn("bad.jpg", answer[-1]["error"])
+
+    def test_classify_at_another_size(self):
+        for golden in ("vit_hf_classifier", "vit_timm_photo"):
+            folder = fixtures.GOLDENS / golden
+            expected = fixtures.read_safetensors(folder / "expected.safetensors")
+            _, _, data = expected["photo24x56.logits"]
+            exponentials = [math.exp(logit) for logit in struct.unpack("<5f", data)]
+            [entry] = self.json("classify", folder / "photo.png", "-m", folder, "--size", "24x56")
+            for prediction in entry["predictions"]:
+                wanted = exponentials[prediction["index"]] / sum(exponentials)
+                self.assertAlmostEqual(prediction["probability"], wanted, places=5)
 
     def test_embed(self):
         answer = self.json("embed", IMAGES, "-m", VIT, "-o", "out.npy")

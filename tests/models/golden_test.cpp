@@ -78,8 +78,10 @@ void compare(const std::string& name) {
     if (info.name.ends_with(".pixels")) inputs[info.name.substr(0, info.name.find('.'))] = channels_last(expected.load(info.name));
   }
   if (fs::exists(path / "photo.png")) {
-    const Tensor photo = preprocess(model.image_processor(), decode_image_file(path / "photo.png"));
-    inputs["photo"] = photo.unsqueeze(0);
+    const Image photo = decode_image_file(path / "photo.png");
+    const ImageProcessor& processor = model.image_processor();
+    inputs["photo"] = preprocess(processor, photo).unsqueeze(0);
+    inputs["photo24x56"] = preprocess(processor.with_size(24, 56), photo).unsqueeze(0);
   }
   for (const TensorInfo& info : expected.tensors()) {
     const size_t dot = info.name.find('.');

@@ -39,6 +39,8 @@ processor = ViTImageProcessorPil(size={"height": 32, "width": 32}, resample=3)
 processor.save_pretrained(path)
 image = photo(path)
 out["photo.logits"] = model(**processor(image, return_tensors="pt")).logits
+wide = processor(image, size={"height": 24, "width": 56}, return_tensors="pt")
+out["photo24x56.logits"] = model(**wide, interpolate_pos_encoding=True).logits
 save_expected(path, **out)
 
 model = randomise(ViTModel(ViTConfig(**SMALL, hidden_act="gelu_pytorch_tanh", layer_norm_eps=1e-6)))
@@ -96,9 +98,11 @@ from timm.data import create_transform, resolve_data_config  # noqa: E402
 
 path, model = timm_case("vit_timm_photo")
 image = photo(path)
-transform = create_transform(**resolve_data_config({}, pretrained_cfg=json.load(open(os.path.join(path, "config.json")))["pretrained_cfg"]))
 from safetensors.torch import load_file  # noqa: E402
 
 out = load_file(os.path.join(path, "expected.safetensors"))
-out["photo.logits"] = model(transform(image)[None])
+pretrained_cfg = json.load(open(os.path.join(path, "config.json")))["pretrained_cfg"]
+for name, sizes in (("photo", {}), ("photo24x56", {"input_size": (3, 24, 56)})):
+    transform = create_transform(**resolve_data_config(sizes, pretrained_cfg=pretrained_cfg))
+    out[f"{name}.logits"] = model(transform(image)[None])
 save_expected(path, **out)
