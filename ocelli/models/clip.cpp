@@ -337,7 +337,7 @@ struct Settings {
   ClipEncoderConfig vision, text;
   bool antialias = false;
   TextPool pool;
-  TextFormat format;
+  int64_t context_length = 0;
 };
 
 Settings settings_of(const ModelFolder& folder, const Weights& w) {
@@ -345,7 +345,7 @@ Settings settings_of(const ModelFolder& folder, const Weights& w) {
   const bool has_text = (w / "text_model.encoder").exists();
   if ((w / "vision_model.encoder").exists()) s.vision = ClipEncoder::config_of(w / "vision_model.encoder");
   if (has_text) s.text = ClipEncoder::config_of(w / "text_model.encoder");
-  if (const auto positions = w.shape_of("text_model.embeddings.position_embedding.weight")) s.format.context_length = (*positions)[0];
+  if (const auto positions = w.shape_of("text_model.embeddings.position_embedding.weight")) s.context_length = (*positions)[0];
   if (is_native(folder)) {
     const Config model = folder.open_clip.at("model_cfg");
     const Config vision = model.at("vision_cfg"), text = model.at("text_cfg");
@@ -353,7 +353,6 @@ Settings settings_of(const ModelFolder& folder, const Weights& w) {
     s.vision.heads = s.vision.width / vision.get<int64_t>("head_width", 64);
     s.text.heads = text.get<int64_t>("heads", std::max<int64_t>(s.text.width / 64, 1));
     s.antialias = true;
-    s.format.pad_id = 0;
     const Config norm = text.at("norm_kwargs"), act = text.at("act_kwargs");
     s.text.eps = norm.get<float>("eps", s.text.eps);
     if (act.get<std::string>("approximate", "none") == "tanh") s.text.activation = Unary::gelu_tanh;
@@ -410,13 +409,15 @@ std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
   }
   std::optional<ClipText> text;
   if (s.text.depth > 0) text.emplace(w / "text_model", s.text, projection(w / "text_projection", s.text.width), s.pool);
+  // Where tokens see only those before them, nothing behind the pooled one counts.
+  const TextFormat format{s.context_length, !s.pool.causal || s.pool.rule == TextPool::Rule::last};
   Similarity similarity;
   const auto number = [&](const char* name) { return contiguous(w.get(name)).data<float>()[0]; };
   if (w.has("logit_scale")) similarity.scale = std::exp(number("logit_scale"));
   // open_clip's models with a bias were trained with SigLIP's loss.
   if (w.has("logit_bias")) similarity = {similarity.scale, number("logit_bias"), true};
   const ImageProcessor processor = image ? processor_of(folder, image->native_size()) : ImageProcessor();
-  return std::make_unique<Clip>(std::move(image), std::move(text), processor, similarity, s.format);
+  return std::make_unique<Clip>(std::move(image), std::move(text), processor, similarity, format);
 }
 
 }  // namespace

@@ -22,9 +22,8 @@ struct Similarity {
 
 // What the text tower wants from the tokenizer.
 struct TextFormat {
-  int64_t context_length = 0;    // texts are cut here
-  bool pad_to_length = true;     // else to the longest of the batch
-  std::optional<int32_t> pad_id; // else the tokenizer's own
+  int64_t context_length = 0;  // texts are cut here
+  bool pad_to_length = true;   // else to the longest of the batch
 };
 
 class Model {
@@ -40,7 +39,7 @@ class Model {
   virtual Tensor embed_image(const Tensor& pixels) const = 0;
 
   virtual bool has_classifier() const { return false; }
-  virtual Tensor classify(const Tensor& pixels) const;  // -> [B, classes] logits
+  virtual Tensor classify(const Tensor& pixels) const;     // -> [B, classes] logits
   virtual const std::vector<std::string>& labels() const;  // one a class; may be empty
 
   virtual bool has_text() const { return false; }

@@ -121,7 +121,7 @@ class Siglip final : public Model {
   bool has_classifier() const override { return classifier_.weight.out_features() > 0; }
   const std::vector<std::string>& labels() const override { return labels_; }
   bool has_text() const override { return text_.has_value(); }
-  TextFormat text_format() const override { return {text_ ? text_->positions.size(0) : 0, true, {}}; }
+  TextFormat text_format() const override { return {text_ ? text_->positions.size(0) : 0}; }
   Similarity similarity() const override { return similarity_; }
 
   Tensor embed_image(const Tensor& pixels) const override {

@@ -60,8 +60,8 @@ TokenBatch Tokenizer::encode_batch(std::span<const std::string> texts,
   const auto count = static_cast<int64_t>(rows.size());
   batch.ids = Tensor::empty({count, width}, DType::i32);
   batch.mask = Tensor::zeros({count, width}, DType::i32);
-  std::ranges::fill(batch.ids.values<int32_t>(), options.pad_id.value_or(info_.pad_id));
-  const bool left = options.pad_side.value_or(info_.pad_side) == PadSide::left;
+  std::ranges::fill(batch.ids.values<int32_t>(), info_.pad_id);
+  const bool left = info_.pad_side == PadSide::left;
   for (int64_t b = 0; b < count; ++b) {
     const int64_t at = b * width + (left ? width - static_cast<int64_t>(rows[b].size()) : 0);
     std::ranges::copy(rows[b], batch.ids.data<int32_t>() + at);

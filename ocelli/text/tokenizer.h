@@ -29,10 +29,8 @@ struct TokenizerInfo {
 };
 
 struct BatchOptions {
-  int64_t context_length = 0;       // 0: the tokenizer's own; texts beyond it are truncated
-  bool pad_to_longest = false;      // instead of to context_length
-  std::optional<int32_t> pad_id;    // else the tokenizer's own
-  std::optional<PadSide> pad_side;  // else the tokenizer's own
+  int64_t context_length = 0;   // 0: the tokenizer's own; texts beyond it are truncated
+  bool pad_to_longest = false;  // instead of to context_length
 };
 
 struct TokenBatch {
