@@ -59,9 +59,9 @@ Conversion write_weights(const TensorSource& checkpoint, const fs::path& file, D
     tensors.push_back(
         {info.name, is_floating_point(tensor.dtype()) ? to(tensor, dtype) : contiguous(tensor)});
     result.bytes += static_cast<int64_t>(tensors.back().tensor.nbytes());
-    if (progress) progress(++result.tensors, static_cast<int64_t>(checkpoint.tensors().size()));
+    ++result.tensors;
+    if (progress) progress(result.tensors, static_cast<int64_t>(checkpoint.tensors().size()));
   }
-  result.tensors = static_cast<int64_t>(tensors.size());
   write_safetensors(file, tensors, {{"format", "pt"}});
   verify(file, tensors);
   return result;

@@ -27,8 +27,7 @@ bool has_image_extension(const fs::path& path) {
   return std::ranges::find(kExtensions, extension) != kExtensions.end();
 }
 
-// Depth first in the order of the names; `seen` holds the real folders on the way, so that a link
-// back to one of them ends there.
+// Depth first in the order of the names. Each real folder is visited once, so a link back ends.
 void list_folder(const fs::path& folder, std::set<fs::path>& seen,
                  std::vector<std::string>& images) {
   std::error_code error;

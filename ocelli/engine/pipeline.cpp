@@ -54,13 +54,12 @@ class OrderedRun {
     }
   }
 
-  // The next piece of work; waits while too many finished chunks wait for delivery.
+  // The next piece of work; waits while too many finished chunks wait for delivery. The one they
+  // wait for was taken before them, so its worker is not among those that wait here.
   std::optional<Chunk> take() {
     std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] {
-      return stopped_ || done_.size() < static_cast<size_t>(4 * workers_) ||
-             done_.begin()->first != delivered_;
-    });
+    changed_.wait(lock,
+                  [&] { return stopped_ || done_.size() < static_cast<size_t>(4 * workers_); });
     if (stopped_ || taken_ == n_) return std::nullopt;
     Chunk chunk;
     chunk.begin = taken_;
@@ -78,7 +77,6 @@ class OrderedRun {
     if (stopped_) std::rethrow_exception(error_);
     Chunk chunk = std::move(done_.at(begin));
     done_.erase(begin);
-    delivered_ = chunk.end;
     changed_.notify_all();
     return chunk;
   }
@@ -96,7 +94,7 @@ class OrderedRun {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<int64_t, Chunk> done_;
-  int64_t taken_ = 0, delivered_ = 0;
+  int64_t taken_ = 0;
   bool stopped_ = false;
   std::exception_ptr error_;
 };
