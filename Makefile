@@ -23,10 +23,11 @@ asan: bootstrap ## The unit and parity tests under AddressSanitizer and UBSan
 	@cmake --build build-asan -j $(JOBS)
 	ctest --test-dir build-asan -j $(JOBS) --output-on-failure -LE slow
 
-tsan: bootstrap ## Allocator and loader under ThreadSanitizer
+TSAN = base tensor engine
+tsan: bootstrap ## Threads, allocator and pipeline under ThreadSanitizer
 	@cmake --preset tsan >/dev/null
-	@cmake --build build-tsan -j $(JOBS) --target tensor_test
-	build-tsan/tests/tensor/tensor_test
+	@cmake --build build-tsan -j $(JOBS) --target $(TSAN:%=%_test)
+	$(foreach shelf,$(TSAN),build-tsan/tests/$(shelf)/$(shelf)_test --gtest_brief=1 &&) true
 
 fuzz: bootstrap ## Fuzz every parser for a while (FUZZ_SECONDS, 60 each)
 	tools/fuzz $${FUZZ_SECONDS:-60}
