@@ -195,6 +195,8 @@ std::vector<int64_t> match_classes(const ClassImages& images,
     }
   }
   if (!odd) return indices;
+  check(!labels.empty(), "the class '{}' is no index, and the model has no names for its classes",
+        *odd);
   check(indices.empty() && images.classes.size() == labels.size(),
         "the class '{}' is none of the model's {} (neither a label nor an index)", *odd,
         labels.size());

@@ -100,5 +100,10 @@ TEST(MatchClasses, ByOrderOnlyWhenNoneFits) {
   }
 }
 
+TEST(MatchClasses, NamesNeedAModelWithNames) {
+  const std::string message = message_of([] { match_classes({{}, {}, {"dog"}}, {}); });
+  EXPECT_EQ(message, "the class 'dog' is no index, and the model has no names for its classes");
+}
+
 }  // namespace
 }  // namespace ocelli
