@@ -102,7 +102,8 @@ RemoteFile parse_file(const json& entry) {
   if (entry.contains("blobId") && entry["blobId"].is_string()) file.etag = entry["blobId"];
   if (entry.contains("lfs") && entry["lfs"].is_object()) {
     file.etag = entry["lfs"].at("sha256").get<std::string>();
-    file.size = entry["lfs"].at("size").get<int64_t>();
+    const json& size = entry["lfs"].at("size");
+    if (size.is_number_unsigned()) file.size = size;
   }
   return file;
 }

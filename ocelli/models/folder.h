@@ -1,10 +1,13 @@
 // A model as it was published: its configuration files, read, and its checkpoint, opened.
 #pragma once
 
+#include <cmath>
+#include <concepts>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "ocelli/tensor/source.h"
@@ -40,11 +43,26 @@ class Config {
  private:
   template <typename T>
   T convert(const std::string& field) const {
+    const nlohmann::json& value = value_[field];
     try {
-      return value_[field].template get<T>();
+      if (fits<T>(value)) return value.template get<T>();
     } catch (const nlohmann::json::exception&) {
-      fail(ErrorCode::corrupt_data, "{}: the field '{}' is {}, which has the wrong type", place_,
-           field, value_[field].dump().substr(0, 80));
+    }
+    fail(ErrorCode::corrupt_data, "{}: the field '{}' is {}, which has the wrong type", place_, field,
+         value.dump().substr(0, 80));
+  }
+
+  // False for numbers that the library would cut down to T without a word.
+  template <typename T>
+  static bool fits(const nlohmann::json& value) {
+    if constexpr (std::integral<T> && !std::same_as<T, bool>) {
+      if (value.is_number_unsigned()) return std::in_range<T>(value.get<uint64_t>());
+      if (value.is_number_integer()) return std::in_range<T>(value.get<int64_t>());
+      if (!value.is_number()) return false;
+      const auto number = value.get<double>();  // 12.0, as some scripts write
+      return number == std::trunc(number) && std::abs(number) < 1 << 30;
+    } else {
+      return true;
     }
   }
 

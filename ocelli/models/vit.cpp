@@ -355,7 +355,7 @@ VitConfig transformers_config(const Config& json, VitConfig c) {
   agree("intermediate_size", c.hidden);
   agree("patch_size", c.patch);
   const nlohmann::json size = json.get<nlohmann::json>("image_size", 224);
-  if (size.is_array() && size.size() == 2) c.image = {size[0].get<int64_t>(), size[1].get<int64_t>()};
+  if (size.is_array() && size.size() == 2 && size[0].is_number_integer() && size[1].is_number_integer()) c.image = {size[0].get<int64_t>(), size[1].get<int64_t>()};
   else if (size.is_number_integer()) c.image = {size.get<int64_t>(), size.get<int64_t>()};
   return c;
 }

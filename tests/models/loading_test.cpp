@@ -87,6 +87,15 @@ TEST_F(Loading, FieldOfTheWrongTypeIsNamed) {
   expect_error(ErrorCode::corrupt_data, {"config.json", "num_attention_heads", "wrong type"});
 }
 
+TEST_F(Loading, NumbersThatAreNoWholeOnesOrTooLargeAreNamed) {
+  for (const nlohmann::json& wrong : {nlohmann::json(9.3e19), nlohmann::json(2.5), nlohmann::json(UINT64_MAX)}) {
+    config_["num_attention_heads"] = wrong;
+    expect_error(ErrorCode::corrupt_data, {"config.json", "num_attention_heads", wrong.dump(), "wrong type"});
+  }
+  config_["num_attention_heads"] = 2.0;
+  EXPECT_TRUE(load().unused.empty());
+}
+
 TEST_F(Loading, ContradictorySizesAreNamed) {
   config_["hidden_size"] = 64;
   expect_error(ErrorCode::corrupt_data, {"config.json", "'hidden_size' is 64", "32"});
