@@ -23,16 +23,17 @@ PHOTO = ROOT / "examples/images/coffee.png"
 # No timm architecture larger than this is tried.
 PARAMETERS = 130e6
 TIMM = ["tf_efficientnet_lite*", "tf_efficientnet_b*", "efficientnet_b?", "tf_efficientnetv2_*", "vit_*", "deit*", "flexivit*", "eva_large*"]
-HF = ["google/vit-base", "facebook/deit-distilled", "openai/clip-vit-base-patch32", "google/siglip-base", "google/siglip2-base"]
+HF = ["facebook/dinov2-small", "facebook/dinov2-base", "facebook/dinov2-with-registers-small", "facebook/dinov3-vits16", "google/vit-base", "facebook/deit-distilled", "openai/clip-vit-base-patch32", "google/siglip-base", "google/siglip2-base"]
 OPEN_CLIP = ["ViT-B-32", "ViT-B-32-quickgelu", "ViT-B-16-plus-240", "RN50", "RN101", "RN50x4", "ViT-B-16-SigLIP", "ViT-B-32-SigLIP2-256", "vit_medium_patch16_gap_256"]
 
 
 def reinitialise(model):
     """Biases, scales and statistics that no initialiser leaves at 0 or 1."""
     generator = torch.Generator().manual_seed(0)
+    saved = model.state_dict().keys()  # without what is computed: the frequencies of rotary positions
     with torch.no_grad():
         for name, p in [*model.named_parameters(), *model.named_buffers()]:
-            if not p.is_floating_point() or p.dim() != 1:
+            if not p.is_floating_point() or p.dim() != 1 or name not in saved:
                 continue
             noise = 0.1 * torch.randn(p.shape, generator=generator)
             p.copy_(p * (1 + 3 * noise.abs()) if name.endswith("running_var") else p + noise)
@@ -64,8 +65,20 @@ def timm_case(name, folder):
 def hf_case(name, folder):
     import transformers as t
 
-    pil = "Pil"
-    if "vit-base" in name and "clip" not in name:
+    if "dinov3" in name:
+        from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil as processor
+        model, processor = reinitialise(t.DINOv3ViTModel(t.DINOv3ViTConfig(num_register_tokens=4))), processor()
+        run = lambda x: model(x).last_hidden_state[:, 0]
+    elif "dinov2" in name:
+        from transformers.models.bit.image_processing_pil_bit import BitImageProcessorPil
+        size = dict(hidden_size=384, num_attention_heads=6) if "small" in name else {}
+        kind, config = (t.Dinov2WithRegistersModel, t.Dinov2WithRegistersConfig) if "registers" in name else (t.Dinov2Model, t.Dinov2Config)
+        model = reinitialise(kind(config(**size, image_size=518, patch_size=14)))
+        # The published folders' own configuration, and a picture that keeps its aspect.
+        processor = BitImageProcessorPil(size={"shortest_edge": 256}, crop_size={"height": 224, "width": 308}, resample=3,
+                                         image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
+        run = lambda x: model(x).last_hidden_state[:, 0]
+    elif "vit-base" in name and "clip" not in name:
         from transformers.models.vit.image_processing_pil_vit import ViTImageProcessorPil as processor
         model, processor = reinitialise(t.ViTModel(t.ViTConfig(), add_pooling_layer=False)), processor()
         run = lambda x: model(x).last_hidden_state[:, 0]

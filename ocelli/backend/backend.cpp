@@ -77,10 +77,10 @@ void Backend::group_norm(const View& y, const View& x, const View* weight, const
 }
 
 // y = softmax(scale * q k^T + bias + mask) v
-void Backend::attention(const View& y, const View& q, const View& k, const View& v,
-                        const Attention& params) const {
+void Backend::attention_weights(const View& y, const View& q, const View& k,
+                                const Attention& params) const {
   const int64_t batch = q.shape[0], nq = q.shape[1], heads = q.shape[2], nk = k.shape[1];
-  const Tensor scores = Tensor::empty({batch, heads, nq, nk});
+  const Tensor scores = Tensor::borrow(y);
   const Tensor queries = Tensor::borrow(q).permute({0, 2, 1, 3});
   gemm(scores, queries, Tensor::borrow(k).permute({0, 2, 3, 1}), params.scale);
   if (params.bias) {
@@ -115,7 +115,14 @@ void Backend::attention(const View& y, const View& q, const View& k, const View&
       }
     }
   }
-  gemm(Tensor::borrow(y).permute({0, 2, 1, 3}), scores, Tensor::borrow(v).permute({0, 2, 1, 3}), 1);
+}
+
+void Backend::attention(const View& y, const View& q, const View& k, const View& v,
+                        const Attention& params) const {
+  const Tensor weights = Tensor::empty({q.shape[0], q.shape[2], q.shape[1], k.shape[1]});
+  attention_weights(weights, q, k, params);
+  gemm(Tensor::borrow(y).permute({0, 2, 1, 3}), weights, Tensor::borrow(v).permute({0, 2, 1, 3}),
+       1);
 }
 
 PackedPtr Backend::pack_linear(const View&, const View*) const { return nullptr; }

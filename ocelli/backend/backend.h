@@ -115,6 +115,8 @@ class Backend {
   // key gives zeros.
   virtual void attention(const View& y, const View& q, const View& k, const View& v,
                          const Attention& params) const;
+  // What attention() weighs v with, y [B, H, Nq, Nk] contiguous: from the required operations.
+  void attention_weights(const View& y, const View& q, const View& k, const Attention& params) const;
 
   // --- Optional: packed weights ---
   // weight [N, K], bias [N] or null. Null when the backend has no layout of its own.

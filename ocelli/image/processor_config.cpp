@@ -89,6 +89,7 @@ const Defaults& defaults_of(const std::string& type) {
       {"Bit", Resize::shortest, 224, 224, true, Filter::bicubic, kClipMean, kClipStd},
       {"ViT", Resize::exact, 224, 224, false, Filter::bilinear, kHalf, kHalf},
       {"DeiT", Resize::exact, 256, 224, true, Filter::bicubic, kHalf, kHalf},
+      {"DINOv3ViT", Resize::exact, 224, 224, false, Filter::bilinear, kImagenetMean, kImagenetStd},
       {"ConvNext", Resize::shortest, 384, 384, false, Filter::bicubic, kHalf, kHalf},
       {"EfficientNet", Resize::exact, 346, 289, false, Filter::bicubic, kHalf, kHalf},
       {"", Resize::exact, 224, 224, false, Filter::bicubic, kHalf, kHalf},

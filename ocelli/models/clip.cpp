@@ -48,18 +48,23 @@ ClipEncoder::ClipEncoder(const Weights& w, const ClipEncoderConfig& c) {
   for (int64_t i = 0; i < c.depth; ++i) layers_.push_back(std::make_shared<Layer>(w / "layers" / i, c));
 }
 
-Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention, const std::vector<int>& layers,
-                               std::vector<Tensor>* features) const {
-  const auto depth = static_cast<int>(layers_.size());
-  if (features) features->resize(layers.size());
-  for (int layer : layers) check(layer >= -depth && layer < depth, "features: layer {} of a model with {} blocks", layer, depth);
-  for (int i = 0; i < depth; ++i) {
-    x = (*layers_[static_cast<size_t>(i)])(std::move(x), attention);
-    for (size_t k = 0; k < layers.size(); ++k) {
-      if (layers[k] == i || layers[k] == i - depth) (*features)[k] = x;
-    }
+Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap) const {
+  for (size_t i = 0; i < layers_.size(); ++i) {
+    x = (*layers_[i])(std::move(x), attention);
+    tap(static_cast<int64_t>(i), x);
   }
   return x;
+}
+
+Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention) const {
+  LayerTap none;
+  return (*this)(std::move(x), attention, none);
+}
+
+Tensor ClipEncoder::dense(Tensor x) const {
+  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = (*layers_[i])(std::move(x), {});
+  const Layer& last = *layers_.back();
+  return last.self_attn.correlate(last.layer_norm1(x));
 }
 
 ClipEncoderConfig ClipEncoder::config_of(const Weights& encoder) {
@@ -70,6 +75,10 @@ ClipEncoderConfig ClipEncoder::config_of(const Weights& encoder) {
   c.hidden = (*fc1)[0];
   c.width = (*fc1)[1];
   return c;
+}
+
+Tensor ImageTower::embed_patches(const Tensor&) const {
+  fail(ErrorCode::unsupported, "this kind of image tower does not embed patches among texts");
 }
 
 namespace {
@@ -112,18 +121,39 @@ class ClipVit final : public ImageTower {
   int64_t embedding_size() const override { return projection_.weight.out_features() ? projection_.weight.out_features() : width_; }
   int64_t depth() const override { return depth_; }
 
-  Tensor operator()(const Tensor& pixels, const std::vector<int>& layers, std::vector<Tensor>* features) const override {
-    const int64_t batch = pixels.size(0);
-    const Tensor positions = resize_position_embedding(positions_, 1, {side_, side_}, {pixels.size(1) / patch_, pixels.size(2) / patch_},
-                                                       {.mode = Interpolation::bicubic, .antialias = antialias_});
-    Tensor x = cat({class_embedding_.expand({batch, 1, width_}), patch_embedding_(pixels)}, 1) + positions;  // [B, 1 + h*w, C]
-    if (pre_norm_.weight.defined()) x = pre_norm_(x);
-    x = encoder_(std::move(x), {}, layers, features);
-    const Tensor pooled = post_norm_(contiguous(x.select(1, 0)));
-    return projection_.weight.out_features() ? projection_(pooled) : pooled;
+  std::optional<TokenLayout> token_layout() const override { return TokenLayout{1, 0, patch_}; }
+
+  Tensor operator()(const Tensor& pixels) const override {
+    return project(contiguous(encoder_(embed(pixels), {}).select(1, 0)));
+  }
+  std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
+    refuse_mask(request);
+    LayerTap tap(request.layers, depth_);
+    encoder_(embed(pixels), {}, tap);
+    std::vector<Tensor> layers = tap.take();
+    for (Tensor& x : layers) x = request.norm ? post_norm_(x) : x;
+    return layers;
+  }
+  Tensor embed_patches(const Tensor& pixels) const override {
+    const Tensor x = encoder_.dense(embed(pixels));
+    return project(contiguous(x.slice(1, 1, x.size(1))));
   }
 
  private:
+  Tensor embed(const Tensor& pixels) const {
+    const int64_t batch = pixels.size(0);
+    const Tensor positions = resize_position_embedding(positions_, 1, {side_, side_}, {pixels.size(1) / patch_, pixels.size(2) / patch_},
+                                                       {.mode = Interpolation::bicubic, .antialias = antialias_});
+    const Tensor x =
+        cat({class_embedding_.expand({batch, 1, width_}), patch_embedding_(pixels)}, 1) +
+        positions;  // [B, 1 + h*w, C]
+    return pre_norm_.weight.defined() ? pre_norm_(x) : x;
+  }
+  Tensor project(const Tensor& x) const {
+    const Tensor pooled = post_norm_(x);
+    return projection_.weight.out_features() ? projection_(pooled) : pooled;
+  }
+
   bool antialias_;
   int64_t width_ = 0, depth_ = 0, side_ = 0, patch_ = 0;
   PatchEmbed patch_embedding_;
@@ -142,10 +172,14 @@ class TimmTower final : public ImageTower {
   std::array<int64_t, 2> native_size() const override { return trunk_.config().image; }
   int64_t embedding_size() const override { return head_.weight.out_features() ? head_.weight.out_features() : trunk_.config().width; }
   int64_t depth() const override { return trunk_.config().depth; }
-  Tensor operator()(const Tensor& pixels, const std::vector<int>& layers, std::vector<Tensor>* features) const override {
-    const Tensor pooled = trunk_.pool(trunk_(pixels, layers, features));
+  Tensor operator()(const Tensor& pixels) const override {
+    const Tensor pooled = trunk_.pool(trunk_(pixels));
     return head_.weight.out_features() ? head_(pooled) : pooled;
   }
+  std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
+    return trunk_.features(pixels, request);
+  }
+  std::optional<TokenLayout> token_layout() const override { return trunk_.layout(); }
 
  private:
   static VitConfig trunk_config(const Weights& trunk, const Config& vision) {
@@ -233,12 +267,16 @@ class Clip final : public Model {
   TextFormat text_format() const override { return format_; }
   Similarity similarity() const override { return similarity_; }
 
-  Tensor embed_image(const Tensor& pixels) const override { return tower()(pixels, {}, nullptr); }
+  Tensor embed_image(const Tensor& pixels) const override { return tower()(pixels); }
   Tensor embed_text(const Tensor& ids, const Tensor&) const override { return text_ ? (*text_)(ids) : Model::embed_text(ids, {}); }
-  std::vector<Tensor> features(const Tensor& pixels, const std::vector<int>& layers) const override {
-    std::vector<Tensor> result;
-    tower()(pixels, layers, &result);
-    return result;
+  std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
+    return tower().features(pixels, request);
+  }
+  std::optional<TokenLayout> token_layout() const override {
+    return image_ ? image_->token_layout() : std::nullopt;
+  }
+  Tensor embed_patches(const Tensor& pixels) const override {
+    return tower().embed_patches(pixels);
   }
 
  private:

@@ -19,9 +19,13 @@ class ClipEncoder {
  public:
   ClipEncoder() = default;
   ClipEncoder(const Weights& w, const ClipEncoderConfig& config);
-  // x [B, N, C]; the tokens after `layers` go to `features`.
-  Tensor operator()(Tensor x, const AttentionOptions& attention, const std::vector<int>& layers = {},
-                    std::vector<Tensor>* features = nullptr) const;
+  // x [B, N, C].
+  Tensor operator()(Tensor x, const AttentionOptions& attention) const;
+  Tensor operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap) const;
+  // For patches that are to be compared with texts: the last layer without residual and MLP, its
+  // queries attending to queries, out_proj(softmax(q q^T) v). Lan et al., ClearCLIP, arXiv
+  // 2407.12442.
+  Tensor dense(Tensor x) const;
 
   // What the tensors say; heads and activation are the caller's.
   static ClipEncoderConfig config_of(const Weights& encoder);
@@ -35,7 +39,12 @@ class ClipEncoder {
 class ImageTower {
  public:
   virtual ~ImageTower() = default;
-  virtual Tensor operator()(const Tensor& pixels, const std::vector<int>& layers, std::vector<Tensor>* features) const = 0;
+  virtual Tensor operator()(const Tensor& pixels) const = 0;
+  // As those of Model.
+  virtual std::vector<Tensor> features(const Tensor& pixels,
+                                       const FeatureRequest& request) const = 0;
+  virtual std::optional<TokenLayout> token_layout() const { return {}; }
+  virtual Tensor embed_patches(const Tensor& pixels) const;
   virtual std::array<int64_t, 2> native_size() const = 0;
   virtual int64_t embedding_size() const = 0;
   virtual int64_t depth() const = 0;

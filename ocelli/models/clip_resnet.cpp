@@ -81,21 +81,28 @@ class ClipResNet final : public ImageTower {
   int64_t embedding_size() const override { return attnpool_.c_proj.weight.out_features(); }
   int64_t depth() const override { return static_cast<int64_t>(stages_.size()); }
 
-  Tensor operator()(const Tensor& pixels, const std::vector<int>& layers, std::vector<Tensor>* features) const override {
-    Tensor x = conv3_(conv2_(conv1_(pixels, {.activation = Unary::relu}), {.activation = Unary::relu}), {.activation = Unary::relu});
-    x = halve(x);
-    if (features) features->resize(layers.size());
-    const auto depth = static_cast<int>(stages_.size());
-    for (int i = 0; i < depth; ++i) {
-      for (const Bottleneck& block : stages_[static_cast<size_t>(i)]) x = block(x);
-      for (size_t k = 0; k < layers.size(); ++k) {
-        if (layers[k] == i || layers[k] == i - depth) (*features)[k] = x;
-      }
-    }
-    return attnpool_(x);
+  Tensor operator()(const Tensor& pixels) const override {
+    LayerTap none;
+    return attnpool_(run(pixels, none));
+  }
+  std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
+    refuse_mask(request);
+    LayerTap tap(request.layers, depth());
+    run(pixels, tap);
+    return tap.take();
   }
 
  private:
+  Tensor run(const Tensor& pixels, LayerTap& tap) const {
+    Tensor x = conv1_(pixels, {.activation = Unary::relu});
+    x = halve(conv3_(conv2_(x, {.activation = Unary::relu}), {.activation = Unary::relu}));
+    for (size_t i = 0; i < stages_.size(); ++i) {
+      for (const Bottleneck& block : stages_[i]) x = block(x);
+      tap(static_cast<int64_t>(i), x);
+    }
+    return x;
+  }
+
   Conv2d conv1_, conv2_, conv3_;
   std::vector<std::vector<Bottleneck>> stages_;
   AttentionPool attnpool_;

@@ -142,30 +142,29 @@ class EfficientNet final : public Model {
   bool has_classifier() const override { return classifier_.weight.out_features() > 0; }
   const std::vector<std::string>& labels() const override { return labels_; }
 
-  Tensor embed_image(const Tensor& pixels) const override { return global_avg_pool(head_(stages(pixels, nullptr))); }
+  Tensor embed_image(const Tensor& pixels) const override {
+    LayerTap none;
+    return global_avg_pool(head_(stages(pixels, none)));
+  }
 
   Tensor classify(const Tensor& pixels) const override {
     return has_classifier() ? classifier_(embed_image(pixels)) : Model::classify(pixels);
   }
 
   // Maps [B, H, W, C] after each stage.
-  std::vector<Tensor> features(const Tensor& pixels, const std::vector<int>& layers) const override {
-    std::vector<Tensor> maps, result;
-    stages(pixels, &maps);
-    for (int layer : layers) {
-      const int64_t index = layer < 0 ? layer + depth() : layer;
-      check(index >= 0 && index < depth(), "features: layer {} of a model with {} stages", layer, depth());
-      result.push_back(maps[static_cast<size_t>(index)]);
-    }
-    return result;
+  std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
+    refuse_mask(request);
+    LayerTap tap(request.layers, depth());
+    stages(pixels, tap);
+    return tap.take();
   }
 
  private:
-  Tensor stages(const Tensor& pixels, std::vector<Tensor>* maps) const {
+  Tensor stages(const Tensor& pixels, LayerTap& tap) const {
     Tensor x = stem_(pixels);
-    for (const std::vector<Block>& stage : stages_) {
-      for (const Block& block : stage) x = block(x);
-      if (maps) maps->push_back(x);
+    for (size_t i = 0; i < stages_.size(); ++i) {
+      for (const Block& block : stages_[i]) x = block(x);
+      tap(static_cast<int64_t>(i), x);
     }
     return x;
   }

@@ -22,8 +22,29 @@ struct Similarity {
 
 // What the text tower wants from the tokenizer.
 struct TextFormat {
+<<<<<<< HEAD
   int64_t context_length = 0;  // texts are cut here
   bool pad_to_length = true;   // else to the longest of the batch
+=======
+  int64_t context_length = 0;     // texts are cut here
+  bool pad_to_length = true;      // else to the longest of the batch
+  std::optional<int32_t> pad_id;  // else the tokenizer's own
+};
+
+// The tokens of a transformer over patches: class (and distillation) tokens, registers, then the
+// patches from the top left, row by row; a row has as many as `patch` fits into the width.
+struct TokenLayout {
+  int64_t class_tokens = 0, registers = 0;
+  int64_t patch = 0;  // pixels along a side
+
+  int64_t prefix() const { return class_tokens + registers; }
+};
+
+struct FeatureRequest {
+  std::vector<int> layers;  // 0-based; negative from the end
+  bool norm = false;        // through the final norm, as DINOv2's get_intermediate_layers
+  Tensor mask = {};         // [B, patches] u8: 1 puts the mask token there, where the model has one
+>>>>>>> dino
 };
 
 class Model {
@@ -48,10 +69,31 @@ class Model {
   virtual Tensor embed_text(const Tensor& ids, const Tensor& mask) const;
   virtual Similarity similarity() const;
 
-  // Number of blocks, and the tokens [B, N, C] (or the map [B, H, W, C]) after each of `layers`
-  // (0-based; negative from the end), before the final norm.
+  // Number of blocks, and the tokens [B, N, C] (or the map [B, H, W, C]) after those asked for.
   virtual int64_t depth() const = 0;
-  virtual std::vector<Tensor> features(const Tensor& pixels, const std::vector<int>& layers) const;
+  virtual std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const;
+  // Nothing for models that are no transformers over patches. Those that are call attention() once
+  // a block before any other use of it, so that an AttentionObserver can number the blocks.
+  virtual std::optional<TokenLayout> token_layout() const { return {}; }
+  // Each patch in the space of text embeddings: [B, patches, embedding_size], not normalised.
+  virtual Tensor embed_patches(const Tensor& pixels) const;
+};
+
+// For models without a mask token. Throws unsupported where one is asked for.
+void refuse_mask(const FeatureRequest& request);
+
+// Keeps what features() has promised while a tower of `depth` blocks runs.
+class LayerTap {
+ public:
+  LayerTap() = default;                                     // keeps nothing
+  LayerTap(const std::vector<int>& layers, int64_t depth);  // throws for a layer that is not there
+
+  void operator()(int64_t layer, const Tensor& x);  // after each block
+  std::vector<Tensor> take() { return std::move(kept_); }
+
+ private:
+  std::vector<int64_t> layers_;
+  std::vector<Tensor> kept_;
 };
 
 }  // namespace ocelli

@@ -3,6 +3,8 @@
 #include <array>
 
 #include "ocelli/models/clip.h"
+#include "ocelli/models/dinov2.h"
+#include "ocelli/models/dinov3.h"
 #include "ocelli/models/efficientnet.h"
 #include "ocelli/models/siglip.h"
 #include "ocelli/models/vit.h"
@@ -11,6 +13,8 @@ namespace ocelli {
 
 std::span<const Family* const> families() {
   static const std::array kFamilies = {
+      &kDinov2Family,  // before vit, for which Meta's checkpoints would pass
+      &kDinov3Family,
       &kVitFamily,
       &kClipFamily,
       &kSiglipFamily,

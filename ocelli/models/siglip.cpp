@@ -46,7 +46,20 @@ struct AttentionPoolingHead {
   Tensor operator()(const Tensor& x) const {
     const int64_t batch = x.size(0), width = x.size(2);
     const Tensor y = kv(x).view({batch, x.size(1), 2, heads, width / heads});
-    Tensor z = out_proj(attention(query.expand({batch, 1, heads, width / heads}), y.select(2, 0), y.select(2, 1)).view({batch, width}));
+    return finish(out_proj(
+        attention(query.expand({batch, 1, heads, width / heads}), y.select(2, 0), y.select(2, 1))
+            .view({batch, width})));
+  }
+
+  // What each token would give if the probe saw it alone: the value path of MaskCLIP's pooling,
+  // Zhou et al., arXiv 2112.01071. [B, N, C]
+  Tensor values(const Tensor& x) const {
+    const Tensor y = kv(x);
+    return finish(out_proj(contiguous(y.slice(2, y.size(2) / 2, y.size(2)))));
+  }
+
+ private:
+  Tensor finish(Tensor z) const {
     const Tensor h = layernorm(z);
     return mlp(h, std::move(z));
   }
@@ -74,9 +87,20 @@ struct VisionTower {
     if ((w / "head").exists()) head.emplace(w / "head", c.encoder);
   }
 
-  Tensor tokens(const Tensor& pixels, const std::vector<int>& layers, std::vector<Tensor>* features) const {
+  Tensor embed(const Tensor& pixels) const {
     const Tensor places = resize_position_embedding(positions, 0, {side, side}, {pixels.size(1) / patch, pixels.size(2) / patch}, {.mode = Interpolation::bicubic});
-    return post_layernorm(encoder(patch_embedding(pixels) + places, {}, layers, features));  // [B, N, C]
+    return patch_embedding(pixels) + places;  // [B, N, C]
+  }
+
+  Tensor tokens(const Tensor& pixels) const { return post_layernorm(encoder(embed(pixels), {})); }
+
+  std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const {
+    refuse_mask(request);
+    LayerTap tap(request.layers, depth);
+    encoder(embed(pixels), {}, tap);
+    std::vector<Tensor> layers = tap.take();
+    for (Tensor& x : layers) x = request.norm ? post_layernorm(x) : x;
+    return layers;
   }
 };
 
@@ -125,18 +149,24 @@ class Siglip final : public Model {
   Similarity similarity() const override { return similarity_; }
 
   Tensor embed_image(const Tensor& pixels) const override {
-    const Tensor tokens = vision().tokens(pixels, {}, nullptr);
+    const Tensor tokens = vision().tokens(pixels);
     return vision_->head ? (*vision_->head)(tokens) : mean(tokens, 1);
   }
   // SiglipForImageClassification: the mean of the patches.
   Tensor classify(const Tensor& pixels) const override {
-    return has_classifier() ? classifier_(mean(vision().tokens(pixels, {}, nullptr), 1)) : Model::classify(pixels);
+    return has_classifier() ? classifier_(mean(vision().tokens(pixels), 1))
+                            : Model::classify(pixels);
   }
   Tensor embed_text(const Tensor& ids, const Tensor&) const override { return text_ ? (*text_)(ids) : Model::embed_text(ids, {}); }
-  std::vector<Tensor> features(const Tensor& pixels, const std::vector<int>& layers) const override {
-    std::vector<Tensor> result;
-    vision().tokens(pixels, layers, &result);
-    return result;
+  std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
+    return vision().features(pixels, request);
+  }
+  std::optional<TokenLayout> token_layout() const override {
+    return vision_ ? std::optional(TokenLayout{0, 0, vision_->patch}) : std::nullopt;
+  }
+  Tensor embed_patches(const Tensor& pixels) const override {
+    const Tensor tokens = vision().tokens(pixels);
+    return vision_->head ? vision_->head->values(tokens) : tokens;
   }
 
  private:

@@ -59,17 +59,27 @@ Mlp mlp_of(const Weights& w, const VitConfig& c) {
   return {Linear(w / "fc1", c.width, c.hidden), Linear(w / "fc2", c.hidden, c.width), c.activation};
 }
 
+// timm's SwiGLUPacked.
+SwiGlu swiglu_of(const Weights& w, const VitConfig& c) {
+  return {Linear(w / "fc1", c.width, c.hidden), Linear(w / "fc2", c.hidden / 2, c.width)};
+}
+
+template <typename Hidden>  // Mlp or SwiGlu
 struct PreNormBlock final : VitEncoder::Block {
   LayerNorm norm1;
   Attention attn;
   Tensor ls1;  // layer scale, arXiv 2103.17239; may be undefined
   LayerNorm norm2;
-  Mlp mlp;
+  Hidden mlp;
   Tensor ls2;
 
-  PreNormBlock(const Weights& w, const VitConfig& c)
-      : norm1(w / "norm1", c.width, c.eps), attn(w / "attn", c), ls1(gamma(w / "ls1", c.width)),
-        norm2(w / "norm2", c.width, c.eps), mlp(mlp_of(w / "mlp", c)), ls2(gamma(w / "ls2", c.width)) {}
+  PreNormBlock(const Weights& w, const VitConfig& c, Hidden hidden)
+      : norm1(w / "norm1", c.width, c.eps),
+        attn(w / "attn", c),
+        ls1(gamma(w / "ls1", c.width)),
+        norm2(w / "norm2", c.width, c.eps),
+        mlp(std::move(hidden)),
+        ls2(gamma(w / "ls2", c.width)) {}
 
   Tensor operator()(Tensor x) const override {
     Tensor h = norm1(x);
@@ -95,6 +105,15 @@ struct PostNormBlock final : VitEncoder::Block {
     return x + norm2(mlp(x, {}));
   }
 };
+
+std::shared_ptr<const VitEncoder::Block> make_block(const Weights& w, const VitConfig& c) {
+  if (c.post_norm) return std::make_shared<PostNormBlock>(w, c);
+  const auto fc2 = w.shape_of("mlp.fc2.weight");
+  if (fc2 && fc2->rank() == 2 && 2 * (*fc2)[1] == c.hidden) {
+    return std::make_shared<PreNormBlock<SwiGlu>>(w, c, swiglu_of(w / "mlp", c));
+  }
+  return std::make_shared<PreNormBlock<Mlp>>(w, c, mlp_of(w / "mlp", c));
+}
 
 }  // namespace
 
@@ -142,54 +161,67 @@ VitEncoder::VitEncoder(const Weights& w, const VitConfig& c)
   if (embedded > 0) prefix = {cat(prefix, 1) + positions.slice(1, 0, embedded)};
   if (c.registers > 0) prefix.push_back(w.get("reg_token", {1, c.registers, width}));
   if (!prefix.empty()) prefix_tokens_ = cat(prefix, 1);
-  if (w.has("norm_pre.weight")) norm_pre_ = LayerNorm(w / "norm_pre", width, c.eps);
-  for (int64_t i = 0; i < c.depth; ++i) {
-    const Weights block = w / "blocks" / i;
-    if (c.post_norm) blocks_.push_back(std::make_shared<PostNormBlock>(block, c));
-    else blocks_.push_back(std::make_shared<PreNormBlock>(block, c));
+  if (w.has("mask_token")) {
+    mask_token_ = w.get("mask_token");  // [1, C] or [1, 1, C]
+    check(mask_token_.numel() == width, "{}: mask_token is {} for a width of {}", w.path(),
+          mask_token_.shape(), width);
+    mask_token_ = mask_token_.view({1, 1, width});
   }
+  if (w.has("norm_pre.weight")) norm_pre_ = LayerNorm(w / "norm_pre", width, c.eps);
+  for (int64_t i = 0; i < c.depth; ++i) blocks_.push_back(make_block(w / "blocks" / i, c));
   if (w.has("norm.weight")) norm_ = LayerNorm(w / "norm", width, c.eps);
   if (w.has("fc_norm.weight")) fc_norm_ = LayerNorm(w / "fc_norm", width, c.eps);
   if (!norm_.weight.defined() && !fc_norm_.weight.defined()) norm_ = LayerNorm(w / "norm", width, c.eps);
   if (c.pool == VitConfig::Pool::map) map_pool_ = std::make_shared<MapPool>(w / "attn_pool", c);
 }
 
-Tensor VitEncoder::embed(const Tensor& pixels) const {
+Tensor VitEncoder::embed(const Tensor& pixels, const Tensor& mask) const {
   const int64_t batch = pixels.size(0), patch = config_.patch;
-  const Tensor positions = resize_position_embedding(
-      positions_, 0, {config_.image[0] / patch, config_.image[1] / patch},
-      {pixels.size(1) / patch, pixels.size(2) / patch},
-      {.mode = Interpolation::bicubic, .antialias = config_.antialias});
-  Tensor x = patch_embed_(pixels) + positions;  // [B, h*w, C]
+  const std::array<int64_t, 2> grid = {config_.image[0] / patch, config_.image[1] / patch};
+  const std::array<int64_t, 2> wanted = {pixels.size(1) / patch, pixels.size(2) / patch};
+  InterpolateOptions resizing = {.mode = Interpolation::bicubic, .antialias = config_.antialias};
+  for (size_t i = 0; i < 2 && config_.grid_offset > 0; ++i) {
+    resizing.scale_factor[i] =
+        (static_cast<double>(wanted[i]) + config_.grid_offset) / static_cast<double>(grid[i]);
+  }
+  Tensor x = patch_embed_(pixels);  // [B, h*w, C]
+  if (mask.defined()) x = mask_patches(x, mask, mask_token_);
+  x = x + resize_position_embedding(positions_, 0, grid, wanted, resizing);
   if (!prefix_tokens_.defined()) return x;
-  return cat({prefix_tokens_.expand({batch, prefix(), config_.width}), x}, 1);
+  return cat({prefix_tokens_.expand({batch, layout().prefix(), config_.width}), x}, 1);
 }
 
-Tensor VitEncoder::operator()(const Tensor& pixels, const std::vector<int>& layers,
-                              std::vector<Tensor>* features) const {
-  Tensor x = embed(pixels);  // [B, N, C]
+Tensor VitEncoder::run(const Tensor& pixels, const Tensor& mask, LayerTap& tap) const {
+  Tensor x = embed(pixels, mask);  // [B, N, C]
   if (norm_pre_.weight.defined()) x = norm_pre_(x);
-  std::map<int64_t, Tensor> kept;
   for (size_t i = 0; i < blocks_.size(); ++i) {
     x = (*blocks_[i])(std::move(x));
-    for (int layer : layers) {
-      const int64_t index = layer < 0 ? layer + config_.depth : layer;
-      if (index == static_cast<int64_t>(i)) kept[index] = x;
-    }
+    tap(static_cast<int64_t>(i), x);
   }
-  for (int layer : layers) {
-    const auto entry = kept.find(layer < 0 ? layer + config_.depth : layer);
-    check(entry != kept.end(), "features: layer {} of a model with {} blocks", layer, config_.depth);
-    features->push_back(entry->second);
-  }
-  return norm_.weight.defined() ? norm_(x) : x;
+  return x;
+}
+
+Tensor VitEncoder::operator()(const Tensor& pixels) const {
+  LayerTap none;
+  return norm(run(pixels, {}, none));
+}
+
+std::vector<Tensor> VitEncoder::features(const Tensor& pixels,
+                                         const FeatureRequest& request) const {
+  LayerTap tap(request.layers, config_.depth);
+  run(pixels, request.mask, tap);
+  std::vector<Tensor> layers = tap.take();
+  if (request.norm)
+    std::ranges::transform(layers, layers.begin(), [&](const Tensor& x) { return norm(x); });
+  return layers;
 }
 
 Tensor VitEncoder::pool(const Tensor& tokens) const {
   Tensor pooled;
   if (config_.pool == VitConfig::Pool::map) pooled = (*map_pool_)(tokens);
   else if (config_.pool == VitConfig::Pool::distilled) pooled = (tokens.select(1, 0) + tokens.select(1, 1)) * 0.5f;
-  else if (config_.pool == VitConfig::Pool::average) pooled = mean(tokens.slice(1, prefix(), tokens.size(1)), 1);
+  else if (config_.pool == VitConfig::Pool::average)
+    pooled = mean(tokens.slice(1, layout().prefix(), tokens.size(1)), 1);
   else pooled = tokens.select(1, 0);
   return fc_norm_.weight.defined() ? fc_norm_(pooled) : pooled;
 }
@@ -268,11 +300,10 @@ class Vit final : public Model {
     return head_(encoder_.pool(tokens));
   }
 
-  std::vector<Tensor> features(const Tensor& pixels, const std::vector<int>& layers) const override {
-    std::vector<Tensor> result;
-    encoder_(pixels, layers, &result);
-    return result;
+  std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
+    return encoder_.features(pixels, request);
   }
+  std::optional<TokenLayout> token_layout() const override { return encoder_.layout(); }
 
  private:
   VitEncoder encoder_;

@@ -17,34 +17,38 @@ struct VitConfig {
   int64_t registers = 0;
   bool embeds_prefix = true;  // the class tokens have position embeddings
   bool antialias = true;      // of resized position embeddings: timm yes, transformers no
+  double grid_offset = 0;  // added to the new grid for the scale of the resizing: Meta's DINO, 0.1
   Pool pool = Pool::token;
   bool post_norm = false;     // norms after attention and MLP: timm's ResPostBlock
   Unary activation = Unary::gelu;
   float eps = 1e-6f;
 };
 
-// The encoder without a head; names are timm's.
+// The encoder without a head; names are timm's, and Meta's for the mask token.
 class VitEncoder {
  public:
   VitEncoder(const Weights& w, const VitConfig& config);
 
-  // [B, H, W, 3] -> [B, N, C] after the final norm; where `layers` are asked for, the tokens after
-  // those blocks go to `features`.
-  Tensor operator()(const Tensor& pixels, const std::vector<int>& layers = {},
-                    std::vector<Tensor>* features = nullptr) const;
+  // [B, H, W, 3] -> [B, N, C] after the final norm.
+  Tensor operator()(const Tensor& pixels) const;
+  // As Model::features.
+  std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const;
   // [B, N, C] -> [B, C] as the model pools.
   Tensor pool(const Tensor& tokens) const;
   const VitConfig& config() const { return config_; }
-  int64_t prefix() const { return config_.class_tokens + config_.registers; }
+  TokenLayout layout() const { return {config_.class_tokens, config_.registers, config_.patch}; }
 
   struct Block;
 
  private:
   struct MapPool;
-  Tensor embed(const Tensor& pixels) const;
+  Tensor embed(const Tensor& pixels, const Tensor& mask) const;
+  Tensor run(const Tensor& pixels, const Tensor& mask, LayerTap& tap) const;
+  Tensor norm(const Tensor& x) const { return norm_.weight.defined() ? norm_(x) : x; }
 
   VitConfig config_;
   PatchEmbed patch_embed_;
+  Tensor mask_token_;     // [1, 1, C]; may be undefined
   Tensor prefix_tokens_;  // [1, class tokens + registers, C], positions added; may be undefined
   Tensor positions_;      // [1, h*w, C]
   LayerNorm norm_pre_, norm_, fc_norm_;

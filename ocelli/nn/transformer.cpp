@@ -1,5 +1,6 @@
 #include "ocelli/nn/transformer.h"
 
+#include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
 
@@ -9,8 +10,9 @@ PatchEmbed::PatchEmbed(const Weights& w, int64_t channels, int64_t patch_size, b
     : patch_height(patch_size), patch_width(patch_size) {
   const Tensor weight = w.get("weight", {channels, 3, patch_size, patch_size});
   // Channels last, as patchify lays the pixels out.
-  proj = Linear(contiguous(weight.permute({0, 2, 3, 1})).view({channels, weight.numel() / channels}),
-                bias ? w.get("bias", {channels}) : Tensor());
+  proj =
+      Linear(contiguous(weight.permute({0, 2, 3, 1})).view({channels, weight.numel() / channels}),
+             bias ? w.get("bias", {channels}) : Tensor());
 }
 
 Tensor PatchEmbed::operator()(const Tensor& images) const {
@@ -21,24 +23,48 @@ Tensor PatchEmbed::operator()(const Tensor& images) const {
   return proj(patchify(images, patch_height, patch_width));
 }
 
+Tensor mask_patches(const Tensor& patches, const Tensor& mask, const Tensor& token) {
+  if (!token.defined()) fail(ErrorCode::unsupported, "features: the model has no mask token");
+  check(mask.dtype() == DType::u8 && mask.shape() == Shape({patches.size(0), patches.size(1)}),
+        "features: the mask is {} {} for patches {}", mask.dtype(), mask.shape(), patches.shape());
+  const Tensor hidden = to(mask, DType::f32).unsqueeze(-1);  // [B, N, 1]
+  return patches * (hidden * -1.0f + 1.0f) + token * hidden;
+}
+
+Tensor SelfAttention::split(const Tensor& x) const {
+  const int64_t inner = qkv.weight.out_features() / 3;
+  return qkv(x).view({x.size(0), x.size(1), 3, heads, inner / heads});
+}
+
 Tensor SelfAttention::operator()(const Tensor& x, Tensor residual, const AttentionOptions& options,
                                  const Tensor& layer_scale) const {
-  const int64_t batch = x.size(0), tokens = x.size(1);
-  const int64_t inner = qkv.weight.out_features() / 3;
-  const Tensor y = qkv(x).view({batch, tokens, 3, heads, inner / heads});
+  const Tensor y = split(x);
   const Tensor mixed = attention(y.select(2, 0), y.select(2, 1), y.select(2, 2), options);
-  return proj(mixed.view({batch, tokens, inner}),
+  return proj(mixed.view({x.size(0), x.size(1), y.size(3) * y.size(4)}),
               {.scale = layer_scale, .residual = std::move(residual)});
 }
 
+Tensor SelfAttention::correlate(const Tensor& x) const {
+  const Tensor y = split(x), q = y.select(2, 0);
+  return proj(attention(q, q, y.select(2, 2)).view({x.size(0), x.size(1), y.size(3) * y.size(4)}));
+}
+
 Tensor Mlp::operator()(const Tensor& x, Tensor residual, const Tensor& layer_scale) const {
-  // Rows a multiple of 4096 bytes long would fall on the same lines of the first-level cache, so the
-  // hidden ones are kept a line further apart.
+  // Rows a multiple of 4096 bytes long would fall on the same lines of the first-level cache, so
+  // the hidden ones are kept a line further apart.
   const int64_t hidden = fc1.weight.out_features();
   Shape shape = x.shape();
   shape[-1] = hidden % 1024 == 0 ? hidden + 16 : hidden;
-  const Tensor y = fc1(x, {.activation = activation, .out = Tensor::empty(shape).slice(-1, 0, hidden)});
+  const Tensor y =
+      fc1(x, {.activation = activation, .out = Tensor::empty(shape).slice(-1, 0, hidden)});
   return fc2(y, {.scale = layer_scale, .residual = std::move(residual)});
+}
+
+Tensor SwiGlu::operator()(const Tensor& x, Tensor residual, const Tensor& layer_scale) const {
+  const Tensor y = w12(x);
+  const int64_t hidden = y.size(-1) / 2;
+  return w3(silu(y.slice(-1, 0, hidden)) * y.slice(-1, hidden, 2 * hidden),
+            {.scale = layer_scale, .residual = std::move(residual)});
 }
 
 Tensor resize_position_embedding(const Tensor& embedding, int64_t prefix,

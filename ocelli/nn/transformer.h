@@ -18,6 +18,10 @@ struct PatchEmbed {
   Tensor operator()(const Tensor& images) const;
 };
 
+// Patches [B, N, C] with `token` [1, 1, C] where mask [B, N] u8 is 1, as iBOT (arXiv 2111.07832)
+// and DINOv2 train. Throws unsupported for a model without that token (undefined).
+Tensor mask_patches(const Tensor& patches, const Tensor& mask, const Tensor& token);
+
 // Multi-head self-attention over [B, N, C] on a fused query-key-value projection.
 // Vaswani et al., arXiv 1706.03762.
 struct SelfAttention {
@@ -27,12 +31,24 @@ struct SelfAttention {
   // residual + proj(attention(x)); `residual` may be undefined.
   Tensor operator()(const Tensor& x, Tensor residual, const AttentionOptions& options = {},
                     const Tensor& layer_scale = {}) const;
+  // proj(softmax(q q^T) v): each token gathers what is like itself.
+  Tensor correlate(const Tensor& x) const;
+
+ private:
+  Tensor split(const Tensor& x) const;  // [B, N, 3, H, D]
 };
 
 // residual + layer_scale * fc2(act(fc1(x))).
 struct Mlp {
   Linear fc1, fc2;
   Activation activation = Unary::gelu;
+
+  Tensor operator()(const Tensor& x, Tensor residual, const Tensor& layer_scale = {}) const;
+};
+
+// residual + layer_scale * w3(silu(x1) * x2), where [x1, x2] = w12(x). Shazeer, arXiv 2002.05202.
+struct SwiGlu {
+  Linear w12, w3;
 
   Tensor operator()(const Tensor& x, Tensor residual, const Tensor& layer_scale = {}) const;
 };

@@ -7,33 +7,71 @@
 
 namespace ocelli {
 
-Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
-                 const AttentionOptions& options) {
-  check(q.rank() == 4 && k.rank() == 4 && v.rank() == 4, "attention: q is {}, k {}, v {}",
-        q.shape(), k.shape(), v.shape());
+namespace {
+
+thread_local AttentionObserver* innermost = nullptr;
+
+void check_queries(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
+  check(q.rank() == 4 && k.rank() == 4 && k.size(0) == q.size(0) && k.size(2) == q.size(2) &&
+            k.size(3) == q.size(3),
+        "attention: q is {} but k is {}", q.shape(), k.shape());
   const int64_t batch = q.size(0), nq = q.size(1), heads = q.size(2), nk = k.size(1);
-  check(k.shape() == Shape({batch, nk, heads, q.size(3)}) &&
-            v.shape() == Shape({batch, nk, heads, v.size(3)}),
-        "attention: q is {} but k is {} and v is {}", q.shape(), k.shape(), v.shape());
   const Tensor& mask = options.key_mask;
   check(!mask.defined() || (mask.shape() == Shape{batch, nk} && mask.dtype() == DType::u8),
         "attention: key_mask is {} {} for {} keys in a batch of {}", mask.dtype(), mask.shape(), nk,
         batch);
   const Tensor& bias = options.bias;
-  check(!bias.defined() ||
-            (bias.rank() == 4 && (bias.size(0) == 1 || bias.size(0) == batch) &&
-             (bias.size(1) == 1 || bias.size(1) == heads) && bias.size(2) == nq &&
-             bias.size(3) == nk),
+  check(!bias.defined() || (bias.rank() == 4 && (bias.size(0) == 1 || bias.size(0) == batch) &&
+                            (bias.size(1) == 1 || bias.size(1) == heads) && bias.size(2) == nq &&
+                            bias.size(3) == nk),
         "attention: bias is {} for scores [{}, {}, {}, {}]", bias.shape(), batch, heads, nq, nk);
+}
+
+// The options as a backend takes them; the views live as long as this.
+struct Arguments {
+  View mask, bias;
+  backend::Attention params;
+
+  Arguments(const Tensor& q, const AttentionOptions& options)
+      : mask(options.key_mask), bias(options.bias) {
+    params.scale =
+        options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<float>(q.size(3)));
+    params.causal = options.causal;
+    if (options.key_mask.defined()) params.key_mask = &mask;
+    if (options.bias.defined()) params.bias = &bias;
+  }
+  Arguments(const Arguments&) = delete;
+  Arguments& operator=(const Arguments&) = delete;
+};
+
+}  // namespace
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
+                 const AttentionOptions& options) {
+  check_queries(q, k, options);
+  const int64_t batch = q.size(0), nq = q.size(1), heads = q.size(2), nk = k.size(1);
+  check(v.rank() == 4 && v.shape() == Shape({batch, nk, heads, v.size(3)}),
+        "attention: q is {} and k {} but v is {}", q.shape(), k.shape(), v.shape());
+  if (innermost) innermost->observe_(innermost->calls_++, q, k, options);
   const Tensor y = Tensor::empty({batch, nq, heads, v.size(3)});
   count_flops(2 * batch * heads * nq * nk * (q.size(3) + v.size(3)));
-  const View mask_view = mask, bias_view = bias;
-  const float scale =
-      options.scale != 0 ? options.scale : 1 / std::sqrt(static_cast<float>(q.size(3)));
-  backend::current().attention(y, q, k, v,
-                               {scale, options.causal, mask.defined() ? &mask_view : nullptr,
-                                bias.defined() ? &bias_view : nullptr});
+  backend::current().attention(y, q, k, v, Arguments(q, options).params);
   return y;
+}
+
+Tensor attention_weights(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
+  check_queries(q, k, options);
+  const Tensor y = Tensor::empty({q.size(0), q.size(2), q.size(1), k.size(1)});
+  backend::current().attention_weights(y, q, k, Arguments(q, options).params);
+  return y;
+}
+
+AttentionObserver::AttentionObserver(Observe observe)
+    : observe_(std::move(observe)), outer_(innermost) {
+  innermost = this;
+}
+AttentionObserver::~AttentionObserver() {
+  innermost = outer_;
 }
 
 }  // namespace ocelli

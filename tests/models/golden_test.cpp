@@ -11,6 +11,7 @@
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/image/decode.h"
 #include "ocelli/models/registry.h"
+#include "ocelli/ops/attention.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -52,6 +53,23 @@ void expect_close(const Tensor& actual, const Tensor& expected, const std::strin
   EXPECT_LE(difference, 1e-4 * largest) << what;
 }
 
+// softmax(q k^T) of one block, [B, H, N, N], as the reference's output_attentions.
+Tensor attention_of(const Model& model, const Tensor& pixels, int64_t layer) {
+  Tensor weights;
+  const AttentionObserver observer(
+      [&](int64_t call, const Tensor& q, const Tensor& k, const AttentionOptions& options) {
+        if (call == layer) weights = attention_weights(q, k, options);
+      });
+  model.embed_image(pixels);
+  return weights;
+}
+
+// Not feature maps: nothing is to be permuted.
+Tensor flattened(const Tensor& t) {
+  const Tensor c = contiguous(t);
+  return c.view({c.numel()});
+}
+
 struct Opened {
   ModelFolder folder;
   std::unique_ptr<Model> model;
@@ -89,9 +107,22 @@ void compare(const std::string& name) {
     const std::string place = name + ": " + info.name;
     if (what == "pixels" || what == "ids" || what == "mask") continue;
     const Tensor value = expected.load(info.name);
+    const auto number = [&] { return std::stoi(what.substr(what.find('.') + 1)); };
     if (what == "logits") expect_close(model.classify(inputs.at(input)), value, place);
     else if (what == "embedding") expect_close(model.embed_image(inputs.at(input)), value, place);
-    else if (what.starts_with("features.")) expect_close(model.features(inputs.at(input), {std::stoi(what.substr(9))})[0], value, place);
+    else if (what.starts_with("features."))
+      expect_close(model.features(inputs.at(input), {.layers = {number()}})[0], value, place);
+    else if (what.starts_with("attention.")) {
+      const Tensor weights = attention_of(model, inputs.at(input), number());
+      ASSERT_EQ(weights.shape(), value.shape()) << place;
+      expect_close(flattened(weights), flattened(value), place);
+    } else if (what == "tokens") {
+      const Tensor mask = expected.load(input + ".mask");
+      const auto tokens =
+          model.features(inputs.at(input), {.layers = {-1}, .norm = true, .mask = mask});
+      expect_close(tokens[0], value, place);
+    } else if (what == "patch_embeddings")
+      expect_close(model.embed_patches(inputs.at(input)), value, place);
     else if (what == "text_embedding") {
       const Tensor ids = to(expected.load(input + ".ids"), DType::i32);
       expect_close(model.embed_text(ids, Tensor()), value, place);

@@ -81,6 +81,42 @@ TEST(Attention, AQueryWithoutKeysGivesZeros) {
   for (float x : attention(q, q, q, options).values<float>()) EXPECT_EQ(x, 0);
 }
 
+// An observer is shown each call, and the weights are those that attention() weighs v with: with an
+// identity for v, it gives them out.
+TEST(Attention, WeightsAreThoseOfTheFastPath) {
+  const int64_t tokens = 7;
+  Tensor q = Tensor::empty({2, tokens, 2, 4}), identity = Tensor::zeros({1, tokens, 1, tokens});
+  for (int64_t i = 0; i < q.numel(); ++i) q.data<float>()[i] = std::sin(static_cast<float>(i));
+  for (int64_t i = 0; i < tokens; ++i) identity.data<float>()[i * (tokens + 1)] = 1;
+  AttentionOptions options;
+  options.causal = true;
+  options.key_mask = Tensor::zeros({2, tokens}, DType::u8);
+  for (int64_t i = 1; i < 2 * tokens; i += 2) options.key_mask.data<uint8_t>()[i] = 1;
+  std::vector<int64_t> calls;
+  Tensor weights;
+  {
+    const AttentionObserver observer([&](int64_t call, const Tensor& queries, const Tensor& keys,
+                                         const AttentionOptions& given) {
+      calls.push_back(call);
+      weights = attention_weights(queries, keys, given);
+    });
+    attention(q, q, q, options);
+    attention(q, q, q, options);
+  }
+  EXPECT_EQ(calls, (std::vector<int64_t>{0, 1}));
+  const Tensor given = attention(q, q, identity.expand({2, tokens, 2, tokens}), options);
+  EXPECT_EQ(calls.size(), 2u);  // the observer is gone
+  for (int64_t b = 0; b < 2; ++b) {
+    for (int64_t h = 0; h < 2; ++h) {
+      for (int64_t i = 0; i < tokens * tokens; ++i) {
+        const int64_t row = i / tokens, column = i % tokens;
+        EXPECT_NEAR(weights.data<float>()[((b * 2 + h) * tokens + row) * tokens + column],
+                    given.data<float>()[((b * tokens + row) * 2 + h) * tokens + column], 1e-6);
+      }
+    }
+  }
+}
+
 TEST(Activation, NanStaysNan) {
   const Tensor x = Tensor::full({40}, std::numeric_limits<float>::quiet_NaN());
   for (Unary kind : {Unary::relu, Unary::relu6, Unary::gelu, Unary::exp, Unary::silu}) {

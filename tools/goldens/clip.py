@@ -30,6 +30,17 @@ def pooled(y):
     return y.pooler_output if hasattr(y, "pooler_output") else y
 
 
+def dense(model, x):
+    """Patches among texts after ClearCLIP: the last layer with q-q attention, no residual, no MLP."""
+    vision = model.vision_model
+    last, states = vision.encoder.layers[-1], vision(x, output_hidden_states=True).hidden_states[-2]
+    h, attn = last.layer_norm1(states), last.self_attn
+    q, v = (part(h).unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in (attn.q_proj, attn.v_proj))
+    mixed = (q @ q.transpose(-1, -2) * attn.scale).softmax(-1) @ v
+    out = attn.out_proj(mixed.transpose(1, 2).flatten(2))
+    return model.visual_projection(vision.post_layernorm(out[:, 1:]))
+
+
 def hf(case, act="quick_gelu", eos=98, photo_too=False):
     config = CLIPConfig(vision_config=dict(VISION, hidden_act=act), text_config=dict(TEXT, hidden_act=act, eos_token_id=eos), projection_dim=24)
     model = randomise(CLIPModel(config))
@@ -41,8 +52,12 @@ def hf(case, act="quick_gelu", eos=98, photo_too=False):
         x = pixels(1, h, w)
         out[f"{name}.pixels"] = x
         out[f"{name}.embedding"] = pooled(model.get_image_features(pixel_values=x, interpolate_pos_encoding=(h, w) != (32, 32)))
-    x = model.vision_model(pixels(1, 32, 32), output_hidden_states=True)
+    model.set_attn_implementation("eager")
+    x = model.vision_model(pixels(1, 32, 32), output_hidden_states=True, output_attentions=True)
     out["native.features.0"] = x.hidden_states[1]
+    for i in range(2):
+        out[f"native.attention.{i}"] = x.attentions[i]
+    out["native.patch_embeddings"] = dense(model, pixels(1, 32, 32))
     if photo_too:
         processor = CLIPImageProcessorPil(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32})
         processor.save_pretrained(path)

@@ -13,6 +13,14 @@ def pooled(y):
     return y.pooler_output if hasattr(y, "pooler_output") else y
 
 
+def dense(model, x):
+    """Patches among texts after MaskCLIP: the pooling head's value path."""
+    head, tokens = model.vision_model.head, model.vision_model(x).last_hidden_state
+    weight, bias = (part.chunk(3)[2] for part in (head.attention.in_proj_weight, head.attention.in_proj_bias))
+    z = head.attention.out_proj(torch.nn.functional.linear(tokens, weight, bias))
+    return z + head.mlp(head.layernorm(z))
+
+
 def case(name, seed, **text):
     model = randomise(SiglipModel(SiglipConfig(vision_config=VISION, text_config=dict(TEXT, **text))), seed)
     path = folder(name)
@@ -28,6 +36,7 @@ def case(name, seed, **text):
         out[f"{key}.pixels"] = x
         out[f"{key}.embedding"] = pooled(model.get_image_features(pixel_values=x, interpolate_pos_encoding=(h, w) != (32, 32)))
     out["native.features.1"] = model.vision_model(pixels(1, 32, 32), output_hidden_states=True).hidden_states[2]
+    out["native.patch_embeddings"] = dense(model, pixels(1, 32, 32))
     out["photo.embedding"] = pooled(model.get_image_features(**processor(photo(path), return_tensors="pt")))
     save_expected(path, **out)
 

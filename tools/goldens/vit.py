@@ -4,6 +4,7 @@ import os
 
 import torch
 from safetensors.torch import save_file
+from timm.layers import SwiGLUPacked
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from transformers import (DeiTConfig, DeiTForImageClassification, DeiTForImageClassificationWithTeacher, ViTConfig,
@@ -19,13 +20,15 @@ def hidden(case, model, sizes, logits):
     """Every layer's tokens, the logits or the class token, at each size."""
     path = folder(case)
     model.save_pretrained(path)
+    model.set_attn_implementation("eager")
     out = {}
     for name, (h, w) in sizes.items():
         x = pixels(2, h, w)
-        y = model(x, output_hidden_states=True, interpolate_pos_encoding=(h, w) != (32, 32))
+        y = model(x, output_hidden_states=True, output_attentions=True, interpolate_pos_encoding=(h, w) != (32, 32))
         out[f"{name}.pixels"] = x
         for i in range(2):
             out[f"{name}.features.{i}"] = y.hidden_states[i + 1]
+            out[f"{name}.attention.{i}"] = y.attentions[i]
         out[f"{name}.logits" if logits else f"{name}.embedding"] = y.logits if logits else y.last_hidden_state[:, 0]
     return path, out
 
@@ -87,6 +90,9 @@ timm_case("vit_timm_token")
 timm_case("vit_timm_avg", global_pool="avg", fc_norm=True, class_token=True, qkv_bias=False)
 timm_case("vit_timm_avg_no_class", global_pool="avg", class_token=False, fc_norm=False)
 timm_case("vit_timm_reg4", reg_tokens=4, init_values=0.1, no_embed_class=True, global_pool="avg", fc_norm=True)
+# As vit_giant_patch14_reg4_dinov2.
+timm_case("vit_timm_dinov2_swiglu", reg_tokens=4, init_values=0.1, no_embed_class=True, mlp_layer=SwiGLUPacked,
+          act_layer=torch.nn.SiLU)
 timm_case("vit_timm_pre_norm", pre_norm=True, act_layer="quick_gelu")
 timm_case("vit_timm_qk_norm", qk_norm=True)
 timm_case("vit_timm_map", global_pool="map", class_token=False)
