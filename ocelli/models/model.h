@@ -22,13 +22,8 @@ struct Similarity {
 
 // What the text tower wants from the tokenizer.
 struct TextFormat {
-<<<<<<< HEAD
   int64_t context_length = 0;  // texts are cut here
   bool pad_to_length = true;   // else to the longest of the batch
-=======
-  int64_t context_length = 0;     // texts are cut here
-  bool pad_to_length = true;      // else to the longest of the batch
-  std::optional<int32_t> pad_id;  // else the tokenizer's own
 };
 
 // The tokens of a transformer over patches: class (and distillation) tokens, registers, then the
@@ -44,7 +39,6 @@ struct FeatureRequest {
   std::vector<int> layers;  // 0-based; negative from the end
   bool norm = false;        // through the final norm, as DINOv2's get_intermediate_layers
   Tensor mask = {};         // [B, patches] u8: 1 puts the mask token there, where the model has one
->>>>>>> dino
 };
 
 class Model {

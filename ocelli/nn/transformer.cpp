@@ -16,10 +16,12 @@ PatchEmbed::PatchEmbed(const Weights& w, int64_t channels, int64_t patch_size, b
 }
 
 Tensor PatchEmbed::operator()(const Tensor& images) const {
-  check(images.rank() == 4 && images.size(3) == 3 && images.size(1) >= patch_height &&
-            images.size(2) >= patch_width,
-        "patch_embed: images are {}; [B, H, W, 3] of at least one {} x {} patch is needed",
-        images.shape(), patch_height, patch_width);
+  check(images.rank() == 4 && images.size(3) == 3, "patch_embed: images are {}, not [B, H, W, 3]",
+        images.shape());
+  check(images.size(1) >= patch_height && images.size(2) >= patch_width,
+        "the images ({} x {}) are smaller than one patch of the model ({} x {}); larger ones are "
+        "needed (--size)",
+        images.size(1), images.size(2), patch_height, patch_width);
   return proj(patchify(images, patch_height, patch_width));
 }
 
@@ -74,8 +76,6 @@ Tensor resize_position_embedding(const Tensor& embedding, int64_t prefix,
   check(embedding.rank() == 3 && embedding.size(1) == prefix + grid[0] * grid[1],
         "position embedding: {} for {} extra tokens and a grid of {} x {}", embedding.shape(),
         prefix, grid[0], grid[1]);
-  check(new_grid[0] >= 1 && new_grid[1] >= 1,
-        "the images are smaller than one patch of the model; larger ones are needed (--size)");
   if (grid == new_grid) return embedding;
   const Tensor map = contiguous(embedding.slice(1, prefix, embedding.size(1)))
                          .view({1, grid[0], grid[1], channels});
