@@ -323,14 +323,19 @@ void Cpu::inverted_residual(const View& y, const View& x, const PackedInvertedRe
   const int64_t rows = y.shape[0] * y.shape[1], threads = std::min<int64_t>(num_threads(), rows);
   const auto& depthwise = static_cast<const PackedConv&>(*block.depthwise);
   // Where a thread's part begins inside an image it expands rows that its neighbour expands as well;
-  // when that is more than a tenth of all, the expanded map is made first.
+  // when that is more than a tenth of all, the wide maps, small then, are made whole.
   const int64_t twice = (threads - 1) * std::max<int64_t>(depthwise.shape[2] - block.params.stride[0], 0);
   if (block.expand && y.shape[0] % threads != 0 && 10 * twice > x.shape[0] * x.shape[1]) {
     const Tensor wide = Tensor::empty({x.shape[0], x.shape[1], x.shape[2], depthwise.shape[0]});
     conv2d_packed(wide, x, *block.expand, {}, {block.activation});
     PackedInvertedResidual rest = block;
     rest.expand = nullptr;
-    return inverted_residual(y, wide, rest);
+    if (!block.project) return inverted_residual(y, wide, rest);
+    rest.project = nullptr;
+    rest.scale = rest.residual = nullptr;
+    const Tensor between = Tensor::empty({y.shape[0], y.shape[1], y.shape[2], depthwise.shape[0]});
+    inverted_residual(between, wide, rest);
+    return conv2d_packed(y, between, *block.project, {}, {{}, block.scale, block.residual});
   }
   const Run run(y, x, block);
   const int64_t whole = y.shape[0] >= 2 * threads ? y.shape[1] : (rows + threads - 1) / threads;
