@@ -56,15 +56,33 @@ void linear_layers(benchmark::State& state) {
     benchmark::DoNotOptimize(linear(x, weight, std::move(epilogue)).raw());
   });
 }
-BENCHMARK(linear_layers)->UseRealTime()->ArgNames({"M", "K", "N"})
+BENCHMARK(linear_layers)
+    ->UseRealTime()
+    ->ArgNames({"M", "K", "N"})
     // ViT-Ti/16, ViT-B/16, CLIP B/32 image and text, at batch 1 and 8.
-    ->Args({197, 192, 576})->Args({197, 192, 192})->Args({197, 192, 768})->Args({197, 768, 192})
-    ->Args({1576, 192, 768})->Args({1576, 768, 192})
-    ->Args({197, 768, 2304})->Args({197, 768, 768})->Args({197, 768, 3072})->Args({197, 3072, 768})
-    ->Args({1576, 768, 2304})->Args({1576, 768, 3072})->Args({1576, 3072, 768})
-    ->Args({50, 768, 2304})->Args({50, 768, 3072})->Args({50, 3072, 768})
-    ->Args({400, 768, 3072})->Args({400, 3072, 768})
-    ->Args({77, 512, 1536})->Args({77, 512, 2048})->Args({77, 2048, 512})->Args({616, 512, 2048})->Args({616, 2048, 512});
+    ->Args({197, 192, 576})
+    ->Args({197, 192, 192})
+    ->Args({197, 192, 768})
+    ->Args({197, 768, 192})
+    ->Args({1576, 192, 768})
+    ->Args({1576, 768, 192})
+    ->Args({197, 768, 2304})
+    ->Args({197, 768, 768})
+    ->Args({197, 768, 3072})
+    ->Args({197, 3072, 768})
+    ->Args({1576, 768, 2304})
+    ->Args({1576, 768, 3072})
+    ->Args({1576, 3072, 768})
+    ->Args({50, 768, 2304})
+    ->Args({50, 768, 3072})
+    ->Args({50, 3072, 768})
+    ->Args({400, 768, 3072})
+    ->Args({400, 3072, 768})
+    ->Args({77, 512, 1536})
+    ->Args({77, 512, 2048})
+    ->Args({77, 2048, 512})
+    ->Args({616, 512, 2048})
+    ->Args({616, 2048, 512});
 
 // B, N, H, D
 void attention_heads(benchmark::State& state) {
@@ -74,29 +92,48 @@ void attention_heads(benchmark::State& state) {
     benchmark::DoNotOptimize(attention(qkv.select(2, 0), qkv.select(2, 1), qkv.select(2, 2)).raw());
   });
 }
-BENCHMARK(attention_heads)->UseRealTime()->ArgNames({"B", "N", "H", "D"})
-    ->Args({1, 197, 3, 64})->Args({8, 197, 3, 64})->Args({1, 197, 12, 64})->Args({8, 197, 12, 64})
-    ->Args({8, 50, 12, 64})->Args({1, 1370, 6, 64});
+BENCHMARK(attention_heads)
+    ->UseRealTime()
+    ->ArgNames({"B", "N", "H", "D"})
+    ->Args({1, 197, 3, 64})
+    ->Args({8, 197, 3, 64})
+    ->Args({1, 197, 12, 64})
+    ->Args({8, 197, 12, 64})
+    ->Args({8, 50, 12, 64})
+    ->Args({1, 1370, 6, 64});
 
 // Side, input channels, output channels, kernel, stride; groups = channels when the two are equal
 // and the kernel is larger than 1.
 void convolution(benchmark::State& state) {
-  const int64_t side = state.range(0), in = state.range(1), out = state.range(2), kernel = state.range(3);
+  const int64_t side = state.range(0), in = state.range(1), out = state.range(2),
+                kernel = state.range(3);
   const int64_t stride = state.range(4), groups = in == out && kernel > 1 ? in : 1;
   const int64_t pad = kernel / 2;
-  Conv2dWeight weight(random({out, in / groups, kernel, kernel}), random({out}),
-                      {.stride = {stride, stride}, .padding = {pad, pad, pad, pad}, .groups = groups});
+  Conv2dWeight weight(
+      random({out, in / groups, kernel, kernel}), random({out}),
+      {.stride = {stride, stride}, .padding = {pad, pad, pad, pad}, .groups = groups});
   weight.pack();
   const Tensor x = random({1, side, side, in});
-  measure(state, [&] {
-    benchmark::DoNotOptimize(conv2d(x, weight, {.activation = Unary::relu6}).raw());
-  });
+  measure(state,
+          [&] { benchmark::DoNotOptimize(conv2d(x, weight, {.activation = Unary::relu6}).raw()); });
 }
-BENCHMARK(convolution)->UseRealTime()->ArgNames({"side", "in", "out", "kernel", "stride"})
-    ->Args({224, 3, 32, 3, 2})->Args({112, 32, 32, 3, 1})->Args({112, 32, 16, 1, 1})->Args({112, 16, 96, 1, 1})
-    ->Args({112, 96, 96, 3, 2})->Args({56, 144, 144, 3, 1})->Args({28, 240, 240, 5, 1})
-    ->Args({14, 672, 672, 5, 1})->Args({14, 112, 672, 1, 1})->Args({7, 1152, 1152, 5, 1})
-    ->Args({7, 192, 1152, 1, 1})->Args({7, 1152, 192, 1, 1})->Args({56, 64, 128, 3, 1})->Args({28, 128, 256, 3, 1});
+BENCHMARK(convolution)
+    ->UseRealTime()
+    ->ArgNames({"side", "in", "out", "kernel", "stride"})
+    ->Args({224, 3, 32, 3, 2})
+    ->Args({112, 32, 32, 3, 1})
+    ->Args({112, 32, 16, 1, 1})
+    ->Args({112, 16, 96, 1, 1})
+    ->Args({112, 96, 96, 3, 2})
+    ->Args({56, 144, 144, 3, 1})
+    ->Args({28, 240, 240, 5, 1})
+    ->Args({14, 672, 672, 5, 1})
+    ->Args({14, 112, 672, 1, 1})
+    ->Args({7, 1152, 1152, 5, 1})
+    ->Args({7, 192, 1152, 1, 1})
+    ->Args({7, 1152, 192, 1, 1})
+    ->Args({56, 64, 128, 3, 1})
+    ->Args({28, 128, 256, 3, 1});
 
 // Rows, channels
 void norms(benchmark::State& state) {
@@ -104,7 +141,12 @@ void norms(benchmark::State& state) {
   for (auto _ : state) benchmark::DoNotOptimize(layer_norm(x, weight, weight, 1e-6f).raw());
   state.SetBytesProcessed(state.iterations() * x.numel() * 8);
 }
-BENCHMARK(norms)->UseRealTime()->ArgNames({"M", "C"})->Args({197, 192})->Args({197, 768})->Args({1576, 768});
+BENCHMARK(norms)
+    ->UseRealTime()
+    ->ArgNames({"M", "C"})
+    ->Args({197, 192})
+    ->Args({197, 768})
+    ->Args({1576, 768});
 
 }  // namespace
 }  // namespace ocelli

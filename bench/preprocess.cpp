@@ -1,5 +1,7 @@
-// Images a second of decoding alone, and of decoding, resizing and normalising, for a folder of images
-// and the preprocessing of CLIP. usage: preprocess FOLDER [THREADS [SECONDS]]
+// Images a second of decoding alone, and of decoding, resizing and normalising, for a folder of
+// images and the preprocessing of CLIP. usage: preprocess FOLDER [THREADS [SECONDS]]
+#include "ocelli/image/preprocess.h"
+
 #include <fmt/format.h>
 
 #include <chrono>
@@ -8,14 +10,14 @@
 #include "ocelli/base/threads.h"
 #include "ocelli/engine/inputs.h"
 #include "ocelli/image/decode.h"
-#include "ocelli/image/preprocess.h"
 
 namespace {
 
 using namespace ocelli;
 
 ImageProcessor clip_processor() {
-  return ImageProcessor::from_transformers({{"image_processor_type", "CLIPImageProcessor"}}, "CLIP");
+  return ImageProcessor::from_transformers({{"image_processor_type", "CLIPImageProcessor"}},
+                                           "CLIP");
 }
 
 template <typename Work>
@@ -46,10 +48,13 @@ int main(int argc, char** argv) {
   const double seconds = argc > 3 ? std::stod(argv[3]) : 3;
   const auto paths = list_images(std::span(&folder, 1), std::cin);
   const ImageProcessor processor = clip_processor();
-  const double decode = images_per_second(paths, seconds, [](const std::string& path) { decode_image_file(path); });
+  const double decode =
+      images_per_second(paths, seconds, [](const std::string& path) { decode_image_file(path); });
   const double all = images_per_second(paths, seconds, [&](const std::string& path) {
     preprocess(processor, decode_image_file(path));
   });
-  fmt::print("{{\"images\": {}, \"threads\": {}, \"decode_per_second\": {:.1f}, \"preprocess_per_second\": {:.1f}}}\n",
-             paths.size(), num_threads(), decode, all);
+  fmt::print(
+      "{{\"images\": {}, \"threads\": {}, \"decode_per_second\": {:.1f}, "
+      "\"preprocess_per_second\": {:.1f}}}\n",
+      paths.size(), num_threads(), decode, all);
 }

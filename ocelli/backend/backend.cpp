@@ -16,7 +16,9 @@ Tensor broadcast(const View& row, const Shape& shape) {
 }
 
 // A tensor [..., 1] seen as [..., C].
-Tensor spread(const Tensor& t, const Shape& shape) { return t.unsqueeze(-1).expand(shape); }
+Tensor spread(const Tensor& t, const Shape& shape) {
+  return t.unsqueeze(-1).expand(shape);
+}
 
 Shape without_last(const Shape& shape) {
   return Shape(std::span(shape.begin(), static_cast<size_t>(shape.rank() - 1)));
@@ -24,12 +26,16 @@ Shape without_last(const Shape& shape) {
 
 }  // namespace
 
-const Backend& current() { return current_backend ? *current_backend : cpu(); }
+const Backend& current() {
+  return current_backend ? *current_backend : cpu();
+}
 
 UseBackend::UseBackend(const Backend& backend) : previous_(current_backend) {
   current_backend = &backend;
 }
-UseBackend::~UseBackend() { current_backend = previous_; }
+UseBackend::~UseBackend() {
+  current_backend = previous_;
+}
 
 // y = (x - mean) / sqrt(var + eps) * weight + bias
 void Backend::layer_norm(const View& y, const View& x, const View* weight, const View* bias,
@@ -125,8 +131,12 @@ void Backend::attention(const View& y, const View& q, const View& k, const View&
        1);
 }
 
-PackedPtr Backend::pack_linear(const View&, const View*) const { return nullptr; }
-PackedPtr Backend::pack_conv2d(const View&, const View*, const Conv2d&) const { return nullptr; }
+PackedPtr Backend::pack_linear(const View&, const View*) const {
+  return nullptr;
+}
+PackedPtr Backend::pack_conv2d(const View&, const View*, const Conv2d&) const {
+  return nullptr;
+}
 
 void Backend::linear(const View&, const View&, const Packed&, const Epilogue&) const {
   fail(ErrorCode::internal, "linear: the backend {} packs no weights", name());
@@ -146,7 +156,8 @@ void Backend::inverted_residual(const View& y, const View& x,
     in = wide;
   }
   if (!block.project) {
-    return conv2d_packed(y, in, *block.depthwise, block.params, {block.activation, block.scale, block.residual});
+    return conv2d_packed(y, in, *block.depthwise, block.params,
+                         {block.activation, block.scale, block.residual});
   }
   const Tensor wide = Tensor::empty({y.shape[0], y.shape[1], y.shape[2], block.channels});
   conv2d_packed(wide, in, *block.depthwise, block.params, {block.activation});

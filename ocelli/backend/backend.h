@@ -13,8 +13,24 @@
 
 namespace ocelli::backend {
 
-enum class Unary { neg, abs, exp, log, sqrt, rsqrt, square, sigmoid, tanh, relu, relu6, silu,
-                   gelu, gelu_tanh, quick_gelu, hardswish };
+enum class Unary {
+  neg,
+  abs,
+  exp,
+  log,
+  sqrt,
+  rsqrt,
+  square,
+  sigmoid,
+  tanh,
+  relu,
+  relu6,
+  silu,
+  gelu,
+  gelu_tanh,
+  quick_gelu,
+  hardswish
+};
 enum class Binary { add, sub, mul, div, maximum, minimum };
 enum class Reduce { sum, mean, max, min };
 enum class Pool { max, avg };
@@ -45,8 +61,8 @@ struct Conv2d {
 };
 
 // A depthwise convolution between two of 1 x 1, the wide map in the middle:
-// y = residual + scale * project(activation(depthwise(activation(expand(x))))); without `project`, scale
-// and residual follow the depthwise one.
+// y = residual + scale * project(activation(depthwise(activation(expand(x))))); without `project`,
+// scale and residual follow the depthwise one.
 struct PackedInvertedResidual {
   const Packed* expand = nullptr;  // or null
   const Packed* depthwise = nullptr;
@@ -76,8 +92,8 @@ struct Resize {
 };
 
 struct Attention {
-  float scale = 1;               // of the scores
-  bool causal = false;           // query i sees keys 0 .. i + Nk - Nq
+  float scale = 1;                 // of the scores
+  bool causal = false;             // query i sees keys 0 .. i + Nk - Nq
   const View* key_mask = nullptr;  // [B, Nk] u8, 0 hides a key
   const View* bias = nullptr;      // [B or 1, H or 1, Nq, Nk], added to the scores
 };
@@ -116,12 +132,14 @@ class Backend {
   virtual void attention(const View& y, const View& q, const View& k, const View& v,
                          const Attention& params) const;
   // What attention() weighs v with, y [B, H, Nq, Nk] contiguous: from the required operations.
-  void attention_weights(const View& y, const View& q, const View& k, const Attention& params) const;
+  void attention_weights(const View& y, const View& q, const View& k,
+                         const Attention& params) const;
 
   // --- Optional: packed weights ---
   // weight [N, K], bias [N] or null. Null when the backend has no layout of its own.
   virtual PackedPtr pack_linear(const View& weight, const View* bias) const;
-  // x [M, K] and y [M, N] with rows any distance apart; with a residual, which is compact, y is too.
+  // x [M, K] and y [M, N] with rows any distance apart; with a residual, which is compact, y is
+  // too.
   virtual void linear(const View& y, const View& x, const Packed& weight,
                       const Epilogue& epilogue) const;
   virtual PackedPtr pack_conv2d(const View& weight, const View* bias, const Conv2d& params) const;

@@ -16,8 +16,8 @@ enum class ErrorCode {
   unsupported,       // valid, but outside what Ocelli does
   out_of_memory,
   cancelled,
-  io,                // the disk or the network refused
-  internal,          // a defect of Ocelli
+  io,        // the disk or the network refused
+  internal,  // a defect of Ocelli
 };
 
 struct ErrorInfo {

@@ -10,9 +10,15 @@ std::atomic<bool> cancel{false};
 static_assert(std::atomic<bool>::is_always_lock_free);
 }  // namespace
 
-void request_cancel() noexcept { cancel.store(true); }
-void clear_cancel() noexcept { cancel.store(false); }
-bool cancel_requested() noexcept { return cancel.load(); }
+void request_cancel() noexcept {
+  cancel.store(true);
+}
+void clear_cancel() noexcept {
+  cancel.store(false);
+}
+bool cancel_requested() noexcept {
+  return cancel.load();
+}
 
 void throw_if_cancelled() {
   if (cancel_requested()) fail(ErrorCode::cancelled, "cancelled");

@@ -31,7 +31,9 @@ uint32_t Rng::next_u32() {
   return buffer_[static_cast<size_t>(used_++)];
 }
 
-float Rng::uniform() { return static_cast<float>(next_u32() >> 8) * 0x1p-24f; }
+float Rng::uniform() {
+  return static_cast<float>(next_u32() >> 8) * 0x1p-24f;
+}
 
 float Rng::normal() {
   const double u = 1.0 - static_cast<double>(uniform()), v = uniform();

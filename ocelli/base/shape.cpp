@@ -35,14 +35,17 @@ bool Shape::operator==(const Shape& other) const {
   return std::equal(begin(), end(), other.begin(), other.end());
 }
 
-std::string Shape::str() const { return fmt::format("[{}]", fmt::join(begin(), end(), ", ")); }
+std::string Shape::str() const {
+  return fmt::format("[{}]", fmt::join(begin(), end(), ", "));
+}
 
 Shape contiguous_strides(const Shape& shape) {
   Shape strides = shape;
   int64_t stride = 1;
   for (int i = shape.rank() - 1; i >= 0; --i) {
     strides[i] = stride;
-    // Only a shape without elements gets here with a product that does not fit; nothing is addressed.
+    // Only a shape without elements gets here with a product that does not fit; nothing is
+    // addressed.
     if (__builtin_mul_overflow(stride, shape[i], &stride)) stride = 0;
   }
   return strides;

@@ -51,9 +51,9 @@ bool spin_until(const Condition& condition) {
   return condition();
 }
 
-// A job is open while `epoch_` is odd. A worker that finds it so enters (`inside_`) and looks again; the
-// owner closes the job when all parts are taken and waits for those inside, so a late worker sees either
-// a closed job or one that waits for it.
+// A job is open while `epoch_` is odd. A worker that finds it so enters (`inside_`) and looks
+// again; the owner closes the job when all parts are taken and waits for those inside, so a late
+// worker sees either a closed job or one that waits for it.
 class Team {
  public:
   bool run(int64_t parts, void (*body)(const void*, int64_t), const void* context, int threads) {
@@ -132,7 +132,9 @@ Team& team() {
 
 }  // namespace
 
-int num_threads() { return working ? 1 : cap > 0 ? cap : default_threads(); }
+int num_threads() {
+  return working ? 1 : cap > 0 ? cap : default_threads();
+}
 
 void set_num_threads(int n) {
   check(n >= 1, "set_num_threads: {} threads; at least 1 is needed", n);

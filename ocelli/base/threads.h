@@ -1,5 +1,5 @@
-// One team of threads for the kernels of the whole process. Work is always split over outputs, never
-// over a sum, so that results do not depend on the number of threads.
+// One team of threads for the kernels of the whole process. Work is always split over outputs,
+// never over a sum, so that results do not depend on the number of threads.
 #pragma once
 
 #include <algorithm>
@@ -8,8 +8,8 @@
 
 namespace ocelli {
 
-// Threads that ops called from this thread use (default: OMP_NUM_THREADS, else the processors that the
-// process may run on).
+// Threads that ops called from this thread use (default: OMP_NUM_THREADS, else the processors that
+// the process may run on).
 int num_threads();
 
 // Sets the cap for ops called from the calling thread; n >= 1. Threads started later begin with the
@@ -18,15 +18,15 @@ void set_num_threads(int n);
 
 namespace detail {
 
-// Calls body(context, i) for every i in [0, parts), on this thread and up to num_threads() - 1 others.
-// Whoever is free takes the next part; nobody waits for a thread that has taken none.
+// Calls body(context, i) for every i in [0, parts), on this thread and up to num_threads() - 1
+// others. Whoever is free takes the next part; nobody waits for a thread that has taken none.
 void run_parts(int64_t parts, void (*body)(const void* context, int64_t part), const void* context);
 
 }  // namespace detail
 
 // Calls body(begin, end) over a partition of [0, n) into ranges of at least `grain`, up to four a
-// thread. Inside a body and in a second caller at the same time it runs serially. The first exception
-// of a body is thrown again here, after the others have ended.
+// thread. Inside a body and in a second caller at the same time it runs serially. The first
+// exception of a body is thrown again here, after the others have ended.
 template <typename Body>
 void parallel_for(int64_t n, int64_t grain, const Body& body) {
   if (n <= 0) return;

@@ -1,5 +1,5 @@
-// Opens a checkpoint, whatever its format: safetensors (one file or shards with an index), PyTorch's
-// formats, npz. Files are told apart by their first bytes, not by their names.
+// Opens a checkpoint, whatever its format: safetensors (one file or shards with an index),
+// PyTorch's formats, npz. Files are told apart by their first bytes, not by their names.
 #pragma once
 
 #include <filesystem>

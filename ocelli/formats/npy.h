@@ -1,5 +1,5 @@
-// NumPy's .npy (versions 1 to 3) and .npz. numpy/lib/format.py. Little-endian numbers; f8 is read as
-// f32, booleans as u8; Fortran order is turned into C order.
+// NumPy's .npy (versions 1 to 3) and .npz. numpy/lib/format.py. Little-endian numbers; f8 is read
+// as f32, booleans as u8; Fortran order is turned into C order.
 #pragma once
 
 #include <filesystem>

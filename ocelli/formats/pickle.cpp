@@ -81,7 +81,8 @@ constexpr std::array kKnownGlobals = {
 bool is_storage(std::string_view name) {
   const size_t dot = name.rfind('.');
   return dot != std::string_view::npos && name.substr(0, 5) == "torch" &&
-         std::ranges::any_of(kStorages, [&](const StorageType& s) { return s.name == name.substr(dot + 1); });
+         std::ranges::any_of(kStorages,
+                             [&](const StorageType& s) { return s.name == name.substr(dot + 1); });
 }
 
 bool is_dtype(std::string_view name) {
@@ -288,8 +289,8 @@ Value Reader::dict_of(const Tuple& arguments) {
   Dict dict;
   const auto* pairs = arguments.items.empty() ? nullptr : as<List>(arguments.items[0]);
   for (const Value pair : pairs ? pairs->items : std::vector<Value>()) {
-    const auto *list = as<List>(pair);
-    const auto *tuple = as<Tuple>(pair);
+    const auto* list = as<List>(pair);
+    const auto* tuple = as<Tuple>(pair);
     if (!list && !tuple) corrupt("a dict of something that is no pair");
     const std::vector<Value>& items = list ? list->items : tuple->items;
     if (items.size() != 2) corrupt("a dict of something that is no pair");
@@ -312,8 +313,7 @@ Value Reader::reduce(Value callable, Value arguments) {
     if (!inner || inner->name == name) corrupt("a tensor in a tensor");
     return reduce(tuple->items[0], tuple->items[2]);
   }
-  if (name.ends_with("OrderedDict") || name.ends_with(".dict") ||
-      name.ends_with("Counter")) {
+  if (name.ends_with("OrderedDict") || name.ends_with(".dict") || name.ends_with("Counter")) {
     return dict_of(*tuple);
   }
   if (name.ends_with("defaultdict")) return make(Dict{});
@@ -327,20 +327,22 @@ Value Reader::reduce(Value callable, Value arguments) {
 
 bool Reader::step(uint8_t opcode) {
   switch (opcode) {
-    case '.': return false;                                            // STOP
-    case 0x80: take(1); return true;                                   // PROTO
-    case 0x95: take(8); return true;                                   // FRAME
-    case '0': pop(); return true;                                      // POP
-    case '1': pop_mark(); return true;                                 // POP_MARK
-    case '2': push(Value(top())); return true;                         // DUP
-    case '(': marks_.push_back(stack_.size()); return true;            // MARK
-    case 'p': remember(static_cast<uint32_t>(std::strtoul(line().c_str(), nullptr, 10))); return true;
-    case 'q': remember(number<uint8_t>()); return true;                // BINPUT
-    case 'r': remember(number<uint32_t>()); return true;               // LONG_BINPUT
+    case '.': return false;                                  // STOP
+    case 0x80: take(1); return true;                         // PROTO
+    case 0x95: take(8); return true;                         // FRAME
+    case '0': pop(); return true;                            // POP
+    case '1': pop_mark(); return true;                       // POP_MARK
+    case '2': push(Value(top())); return true;               // DUP
+    case '(': marks_.push_back(stack_.size()); return true;  // MARK
+    case 'p':
+      remember(static_cast<uint32_t>(std::strtoul(line().c_str(), nullptr, 10)));
+      return true;
+    case 'q': remember(number<uint8_t>()); return true;                     // BINPUT
+    case 'r': remember(number<uint32_t>()); return true;                    // LONG_BINPUT
     case 0x94: remember(static_cast<uint32_t>(memo_.size())); return true;  // MEMOIZE
     case 'g': recall(static_cast<uint32_t>(std::strtoul(line().c_str(), nullptr, 10))); return true;
-    case 'h': recall(number<uint8_t>()); return true;                  // BINGET
-    case 'j': recall(number<uint32_t>()); return true;                 // LONG_BINGET
+    case 'h': recall(number<uint8_t>()); return true;   // BINGET
+    case 'j': recall(number<uint32_t>()); return true;  // LONG_BINGET
     default: break;
   }
   if (!step_numbers(opcode) && !step_containers(opcode)) step_objects(opcode);
@@ -350,40 +352,43 @@ bool Reader::step(uint8_t opcode) {
 bool Reader::step_numbers(uint8_t opcode) {
   switch (opcode) {
     case 'N': push(make(None{})); return true;
-    case 0x88: push(make(true)); return true;                          // NEWTRUE
-    case 0x89: push(make(false)); return true;                         // NEWFALSE
-    case 'K': push(make(int64_t{number<uint8_t>()})); return true;     // BININT1
-    case 'M': push(make(int64_t{number<uint16_t>()})); return true;    // BININT2
-    case 'J': push(make(int64_t{number<int32_t>()})); return true;     // BININT
-    case 'I': {                                                        // INT, "01" is True
+    case 0x88: push(make(true)); return true;                        // NEWTRUE
+    case 0x89: push(make(false)); return true;                       // NEWFALSE
+    case 'K': push(make(int64_t{number<uint8_t>()})); return true;   // BININT1
+    case 'M': push(make(int64_t{number<uint16_t>()})); return true;  // BININT2
+    case 'J': push(make(int64_t{number<int32_t>()})); return true;   // BININT
+    case 'I': {                                                      // INT, "01" is True
       const std::string s = line();
-      push(s == "01" ? make(true) : s == "00" ? make(false) : make(int64_t{std::strtoll(s.c_str(), nullptr, 10)}));
+      push(s == "01"   ? make(true)
+           : s == "00" ? make(false)
+                       : make(int64_t{std::strtoll(s.c_str(), nullptr, 10)}));
       return true;
     }
     case 'L': push(make(int64_t{std::strtoll(line().c_str(), nullptr, 10)})); return true;  // LONG
     case 'F': push(make(std::strtod(line().c_str(), nullptr))); return true;                // FLOAT
-    case 'G':                                                          // BINFLOAT, big endian
+    case 'G':  // BINFLOAT, big endian
       push(make(std::bit_cast<double>(__builtin_bswap64(number<uint64_t>()))));
       return true;
-    case 0x8a:                                                         // LONG1
-    case 0x8b: {                                                       // LONG4
+    case 0x8a:    // LONG1
+    case 0x8b: {  // LONG4
       const size_t n = opcode == 0x8a ? number<uint8_t>() : number<uint32_t>();
       const auto digits = take(n);
       // Two's complement, little endian. Wider ones (the legacy magic number) keep their low bits.
-      uint64_t value = n > 0 && (digits[n - 1] & std::byte{0x80}) != std::byte{0} ? ~uint64_t{0} : 0;
+      uint64_t value =
+          n > 0 && (digits[n - 1] & std::byte{0x80}) != std::byte{0} ? ~uint64_t{0} : 0;
       for (size_t i = std::min<size_t>(n, 8); i-- > 0;) {
         value = (value << 8) | std::to_integer<uint64_t>(digits[i]);
       }
       push(make(static_cast<int64_t>(value)));
       return true;
     }
-    case 'U':                                                          // SHORT_BINSTRING
-    case 0x8c: push(make(text(number<uint8_t>()))); return true;       // SHORT_BINUNICODE
-    case 'T':                                                          // BINSTRING
-    case 'X': push(make(text(number<uint32_t>()))); return true;       // BINUNICODE
-    case 0x8d: push(make(text(number<uint64_t>()))); return true;      // BINUNICODE8
-    case 'V': push(make(line())); return true;                         // UNICODE
-    case 'S': {                                                        // STRING, quoted
+    case 'U':                                                      // SHORT_BINSTRING
+    case 0x8c: push(make(text(number<uint8_t>()))); return true;   // SHORT_BINUNICODE
+    case 'T':                                                      // BINSTRING
+    case 'X': push(make(text(number<uint32_t>()))); return true;   // BINUNICODE
+    case 0x8d: push(make(text(number<uint64_t>()))); return true;  // BINUNICODE8
+    case 'V': push(make(line())); return true;                     // UNICODE
+    case 'S': {                                                    // STRING, quoted
       const std::string s = line();
       if (s.size() < 2 || s.front() != s.back()) corrupt("a string without quotes");
       push(make(s.substr(1, s.size() - 2)));
@@ -401,19 +406,52 @@ bool Reader::step_containers(uint8_t opcode) {
   switch (opcode) {
     case ')': push(make(Tuple{})); return true;
     case ']':
-    case 0x8f: push(make(List{})); return true;                        // EMPTY_SET too
+    case 0x8f: push(make(List{})); return true;  // EMPTY_SET too
     case '}': push(make(Dict{})); return true;
-    case 't': { auto items = pop_mark(); push(make(Tuple{std::move(items)})); return true; }
-    case 0x85: { Value a = pop(); push(make(Tuple{{a}})); return true; }
-    case 0x86: { Value b = pop(), a = pop(); push(make(Tuple{{a, b}})); return true; }
-    case 0x87: { Value c = pop(), b = pop(), a = pop(); push(make(Tuple{{a, b, c}})); return true; }
+    case 't': {
+      auto items = pop_mark();
+      push(make(Tuple{std::move(items)}));
+      return true;
+    }
+    case 0x85: {
+      Value a = pop();
+      push(make(Tuple{{a}}));
+      return true;
+    }
+    case 0x86: {
+      Value b = pop(), a = pop();
+      push(make(Tuple{{a, b}}));
+      return true;
+    }
+    case 0x87: {
+      Value c = pop(), b = pop(), a = pop();
+      push(make(Tuple{{a, b, c}}));
+      return true;
+    }
     case 'l':
-    case 0x91: { auto items = pop_mark(); push(make(List{std::move(items)})); return true; }  // FROZENSET
-    case 'd': { auto items = pop_mark(); push(make(Dict{})); set_items(std::move(items)); return true; }
-    case 'a': { Value item = pop(); append_items({item}); return true; }
+    case 0x91: {
+      auto items = pop_mark();
+      push(make(List{std::move(items)}));
+      return true;
+    }  // FROZENSET
+    case 'd': {
+      auto items = pop_mark();
+      push(make(Dict{}));
+      set_items(std::move(items));
+      return true;
+    }
+    case 'a': {
+      Value item = pop();
+      append_items({item});
+      return true;
+    }
     case 'e':
-    case 0x90: append_items(pop_mark()); return true;                  // ADDITEMS
-    case 's': { Value value = pop(), key = pop(); set_items({key, value}); return true; }
+    case 0x90: append_items(pop_mark()); return true;  // ADDITEMS
+    case 's': {
+      Value value = pop(), key = pop();
+      set_items({key, value});
+      return true;
+    }
     case 'u': set_items(pop_mark()); return true;
     default: return false;
   }
@@ -421,21 +459,27 @@ bool Reader::step_containers(uint8_t opcode) {
 
 void Reader::step_objects(uint8_t opcode) {
   switch (opcode) {
-    case 'c': { const std::string module = line(), name = line(); return global(module, name); }
-    case 0x93: {                                                       // STACK_GLOBAL
+    case 'c': {
+      const std::string module = line(), name = line();
+      return global(module, name);
+    }
+    case 0x93: {  // STACK_GLOBAL
       const Value name = pop(), module = pop();
       const auto *n = as<std::string>(name), *m = as<std::string>(module);
       if (!n || !m) corrupt("a global without a name");
       return global(*m, *n);
     }
-    case 'i': {                                                        // INST
+    case 'i': {  // INST
       const std::string module = line(), name = line();
       global(module, name);
       corrupt("an instance of the old kind");
     }
-    case 'R': { const Value arguments = pop(), callable = pop(); return push(reduce(callable, arguments)); }
-    case 0x81:                                                         // NEWOBJ
-    case 0x92: {                                                       // NEWOBJ_EX
+    case 'R': {
+      const Value arguments = pop(), callable = pop();
+      return push(reduce(callable, arguments));
+    }
+    case 0x81:    // NEWOBJ
+    case 0x92: {  // NEWOBJ_EX
       if (opcode == 0x92) pop();
       const Value arguments = pop(), type = pop();
       return push(reduce(type, arguments));

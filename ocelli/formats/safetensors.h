@@ -20,7 +20,8 @@ class Safetensors final : public TensorSource {
   // Throws not_found, or corrupt_data naming the file and what is wrong.
   explicit Safetensors(const std::filesystem::path& path);
   // From bytes that `owner` keeps alive; for tests and fuzzing.
-  Safetensors(std::span<const std::byte> bytes, std::shared_ptr<const void> owner, std::string name);
+  Safetensors(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
+              std::string name);
 
   const std::vector<TensorInfo>& tensors() const override { return infos_; }
   // BOOL comes as u8, F64 as f32, I16 and U16 as i32, U32 as i64; U64 and the 8-bit floats throw

@@ -138,14 +138,10 @@ class TorchFile final : public TensorSource {
       return Tensor::wrap(base, record.shape, record.storage.dtype, bytes.owner);
     }
     switch (size) {
-      case 1:
-        return gather<uint8_t>(record, base, record.storage.dtype);
-      case 2:
-        return gather<uint16_t>(record, base, record.storage.dtype);
-      case 4:
-        return gather<uint32_t>(record, base, record.storage.dtype);
-      default:
-        return gather<uint64_t>(record, base, record.storage.dtype);
+      case 1: return gather<uint8_t>(record, base, record.storage.dtype);
+      case 2: return gather<uint16_t>(record, base, record.storage.dtype);
+      case 4: return gather<uint32_t>(record, base, record.storage.dtype);
+      default: return gather<uint64_t>(record, base, record.storage.dtype);
     }
   }
 

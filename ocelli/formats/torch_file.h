@@ -1,10 +1,10 @@
-// PyTorch's .pt, .pth and .bin: the zip archive of today, the stream of pickles from before 1.6, and
-// TorchScript archives (such as OpenAI's CLIP), whose tensors are taken without running their code.
-// https://github.com/pytorch/pytorch/blob/main/torch/serialization.py
+// PyTorch's .pt, .pth and .bin: the zip archive of today, the stream of pickles from before 1.6,
+// and TorchScript archives (such as OpenAI's CLIP), whose tensors are taken without running their
+// code. https://github.com/pytorch/pytorch/blob/main/torch/serialization.py
 //
 // The state dict is the outermost dict that holds tensors, or the one below the first of the keys
-// "state_dict", "model_state_dict", "model", "module", "model_ema", "teacher" that holds any. Dicts,
-// lists and modules inside it join their names by dots.
+// "state_dict", "model_state_dict", "model", "module", "model_ema", "teacher" that holds any.
+// Dicts, lists and modules inside it join their names by dots.
 #pragma once
 
 #include <filesystem>

@@ -48,7 +48,8 @@ struct ZipFile {
   std::string bytes;
 };
 
-// A zip archive of stored entries, each aligned to 64 bytes as numpy's and PyTorch's readers like it.
+// A zip archive of stored entries, each aligned to 64 bytes as numpy's and PyTorch's readers like
+// it.
 std::string write_stored_zip(const std::vector<ZipFile>& files);
 
 }  // namespace ocelli

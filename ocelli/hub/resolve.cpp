@@ -16,9 +16,8 @@ fs::path default_model() {
     fail(ErrorCode::not_found, "OCELLI_DEFAULT_MODEL is {}, which is not there", given);
   }
   const fs::path program = fs::read_symlink("/proc/self/exe", ignored).parent_path();
-  for (const fs::path& folder :
-       {program.parent_path() / "share/ocelli", fs::path(OCELLI_DATA_FOLDER),
-        fs::path(OCELLI_SOURCE_DIR)}) {
+  for (const fs::path& folder : {program.parent_path() / "share/ocelli",
+                                 fs::path(OCELLI_DATA_FOLDER), fs::path(OCELLI_SOURCE_DIR)}) {
     if (fs::exists(folder / "models/default", ignored)) return folder / "models/default";
   }
   fail(ErrorCode::not_found,

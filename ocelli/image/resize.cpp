@@ -24,10 +24,8 @@ struct Kernel {
 
 Kernel kernel_of(Filter filter) {
   switch (filter) {
-    case Filter::box:
-      return {0.5, [](double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }};
-    case Filter::bilinear:
-      return {1.0, [](double x) { return std::max(1.0 - std::abs(x), 0.0); }};
+    case Filter::box: return {0.5, [](double x) { return x > -0.5 && x <= 0.5 ? 1.0 : 0.0; }};
+    case Filter::bilinear: return {1.0, [](double x) { return std::max(1.0 - std::abs(x), 0.0); }};
     case Filter::hamming:
       return {1.0, [](double x) {
                 x = std::abs(x);
@@ -46,8 +44,7 @@ Kernel kernel_of(Filter filter) {
               }};
     case Filter::lanczos:
       return {3.0, [](double x) { return x >= -3.0 && x < 3.0 ? sinc(x) * sinc(x / 3) : 0.0; }};
-    case Filter::nearest:
-      break;
+    case Filter::nearest: break;
   }
   return {0, nullptr};
 }

@@ -21,8 +21,12 @@ struct ClipEncoder::Layer {
   Tensor ls2;
 
   Layer(const Weights& w, const ClipEncoderConfig& c)
-      : layer_norm1(w / "layer_norm1", c.width, c.eps), self_attn{qkv(w / "self_attn", c.width), Linear(w / "self_attn.out_proj", c.width, c.width), c.heads},
-        layer_norm2(w / "layer_norm2", c.width, c.eps), mlp{Linear(w / "mlp.fc1", c.width, c.hidden), Linear(w / "mlp.fc2", c.hidden, c.width), c.activation} {
+      : layer_norm1(w / "layer_norm1", c.width, c.eps),
+        self_attn{qkv(w / "self_attn", c.width), Linear(w / "self_attn.out_proj", c.width, c.width),
+                  c.heads},
+        layer_norm2(w / "layer_norm2", c.width, c.eps),
+        mlp{Linear(w / "mlp.fc1", c.width, c.hidden), Linear(w / "mlp.fc2", c.hidden, c.width),
+            c.activation} {
     if (w.has("ls_1.gamma")) ls1 = w.get("ls_1.gamma", {c.width});
     if (w.has("ls_2.gamma")) ls2 = w.get("ls_2.gamma", {c.width});
   }
@@ -43,9 +47,11 @@ struct ClipEncoder::Layer {
 
 ClipEncoder::ClipEncoder(const Weights& w, const ClipEncoderConfig& c) {
   if (c.heads < 1 || c.width % c.heads != 0) {
-    fail(ErrorCode::corrupt_data, "{}: {} attention heads do not divide a width of {}", w.path(), c.heads, c.width);
+    fail(ErrorCode::corrupt_data, "{}: {} attention heads do not divide a width of {}", w.path(),
+         c.heads, c.width);
   }
-  for (int64_t i = 0; i < c.depth; ++i) layers_.push_back(std::make_shared<Layer>(w / "layers" / i, c));
+  for (int64_t i = 0; i < c.depth; ++i)
+    layers_.push_back(std::make_shared<Layer>(w / "layers" / i, c));
 }
 
 Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap) const {
@@ -71,7 +77,9 @@ ClipEncoderConfig ClipEncoder::config_of(const Weights& encoder) {
   ClipEncoderConfig c;
   c.depth = encoder.count("layers");
   const auto fc1 = encoder.shape_of("layers.0.mlp.fc1.weight");
-  if (!fc1 || fc1->rank() != 2) fail(ErrorCode::not_found, "{}: tensor {}.layers.0.mlp.fc1.weight is missing", encoder.path(), encoder.prefix());
+  if (!fc1 || fc1->rank() != 2)
+    fail(ErrorCode::not_found, "{}: tensor {}.layers.0.mlp.fc1.weight is missing", encoder.path(),
+         encoder.prefix());
   c.hidden = (*fc1)[0];
   c.width = (*fc1)[1];
   return c;
@@ -88,7 +96,8 @@ namespace {
 Linear projection(const Weights& w, int64_t width) {
   if (w.has("matrix")) {
     const Tensor matrix = w.get("matrix");
-    check(matrix.rank() == 2 && matrix.size(0) == width, "{}: {}.matrix is {} for a width of {}", w.path(), w.prefix(), matrix.shape(), width);
+    check(matrix.rank() == 2 && matrix.size(0) == width, "{}: {}.matrix is {} for a width of {}",
+          w.path(), w.prefix(), matrix.shape(), width);
     return Linear(contiguous(matrix.transpose(0, 1)), Tensor());
   }
   const auto shape = w.shape_of("weight");
@@ -102,14 +111,18 @@ class ClipVit final : public ImageTower {
       : antialias_(antialias), projection_(proj) {
     const Weights embeddings = w / "embeddings";
     const auto positions = embeddings.shape_of("position_embedding.weight");
-    if (!positions) fail(ErrorCode::not_found, "{}: tensor {}.embeddings.position_embedding.weight is missing", w.path(), w.prefix());
+    if (!positions)
+      fail(ErrorCode::not_found, "{}: tensor {}.embeddings.position_embedding.weight is missing",
+           w.path(), w.prefix());
     width_ = c.width;
     depth_ = c.depth;
     side_ = std::llround(std::sqrt(static_cast<double>((*positions)[0] - 1)));
     patch_ = patch;
-    patch_embedding_ = PatchEmbed(embeddings / "patch_embedding", width_, patch, embeddings.has("patch_embedding.bias"));
+    patch_embedding_ = PatchEmbed(embeddings / "patch_embedding", width_, patch,
+                                  embeddings.has("patch_embedding.bias"));
     class_embedding_ = embeddings.get("class_embedding").view({1, 1, width_});
-    positions_ = embeddings.get("position_embedding.weight", {1 + side_ * side_, width_}).unsqueeze(0);
+    positions_ =
+        embeddings.get("position_embedding.weight", {1 + side_ * side_, width_}).unsqueeze(0);
     embeddings.ignore("position_ids");
     // The name's spelling is the checkpoint's.
     if (w.has("pre_layrnorm.weight")) pre_norm_ = LayerNorm(w / "pre_layrnorm", width_, c.eps);
@@ -118,7 +131,9 @@ class ClipVit final : public ImageTower {
   }
 
   std::array<int64_t, 2> native_size() const override { return {side_ * patch_, side_ * patch_}; }
-  int64_t embedding_size() const override { return projection_.weight.out_features() ? projection_.weight.out_features() : width_; }
+  int64_t embedding_size() const override {
+    return projection_.weight.out_features() ? projection_.weight.out_features() : width_;
+  }
   int64_t depth() const override { return depth_; }
 
   std::optional<TokenLayout> token_layout() const override { return TokenLayout{1, 0, patch_}; }
@@ -142,8 +157,9 @@ class ClipVit final : public ImageTower {
  private:
   Tensor embed(const Tensor& pixels) const {
     const int64_t batch = pixels.size(0);
-    const Tensor positions = resize_position_embedding(positions_, 1, {side_, side_}, {pixels.size(1) / patch_, pixels.size(2) / patch_},
-                                                       {.mode = Interpolation::bicubic, .antialias = antialias_});
+    const Tensor positions = resize_position_embedding(
+        positions_, 1, {side_, side_}, {pixels.size(1) / patch_, pixels.size(2) / patch_},
+        {.mode = Interpolation::bicubic, .antialias = antialias_});
     const Tensor x =
         cat({class_embedding_.expand({batch, 1, width_}), patch_embedding_(pixels)}, 1) +
         positions;  // [B, 1 + h*w, C]
@@ -167,10 +183,13 @@ class ClipVit final : public ImageTower {
 class TimmTower final : public ImageTower {
  public:
   TimmTower(const Weights& visual, const Config& vision)
-      : trunk_(visual / "trunk", trunk_config(visual / "trunk", vision)), head_(projection(visual / "head.proj", trunk_.config().width)) {}
+      : trunk_(visual / "trunk", trunk_config(visual / "trunk", vision)),
+        head_(projection(visual / "head.proj", trunk_.config().width)) {}
 
   std::array<int64_t, 2> native_size() const override { return trunk_.config().image; }
-  int64_t embedding_size() const override { return head_.weight.out_features() ? head_.weight.out_features() : trunk_.config().width; }
+  int64_t embedding_size() const override {
+    return head_.weight.out_features() ? head_.weight.out_features() : trunk_.config().width;
+  }
   int64_t depth() const override { return trunk_.config().depth; }
   Tensor operator()(const Tensor& pixels) const override {
     const Tensor pooled = trunk_.pool(trunk_(pixels));
@@ -183,12 +202,15 @@ class TimmTower final : public ImageTower {
 
  private:
   static VitConfig trunk_config(const Weights& trunk, const Config& vision) {
-    if (!trunk.has("blocks.0.attn.qkv.weight")) fail(ErrorCode::unsupported, "{}: the timm trunk is not a ViT", trunk.path());
+    if (!trunk.has("blocks.0.attn.qkv.weight"))
+      fail(ErrorCode::unsupported, "{}: the timm trunk is not a ViT", trunk.path());
     VitConfig c = vit_config_from_shapes(trunk);
     apply_timm_name(vision.get<std::string>("timm_model_name", ""), c);
     const std::string pool = vision.get<std::string>("timm_pool", "");
-    if (pool == "avg") c.pool = VitConfig::Pool::average;
-    else if (pool == "token") c.pool = VitConfig::Pool::token;
+    if (pool == "avg")
+      c.pool = VitConfig::Pool::average;
+    else if (pool == "token")
+      c.pool = VitConfig::Pool::token;
     return c;
   }
 
@@ -212,11 +234,15 @@ struct ClipText {
   TextPool pool;
   int64_t width = 0;
 
-  ClipText(const Weights& w, const ClipEncoderConfig& c, const Linear& proj, const TextPool& pooling)
+  ClipText(const Weights& w, const ClipEncoderConfig& c, const Linear& proj,
+           const TextPool& pooling)
       : text_projection(proj), pool(pooling), width(c.width) {
     const Weights embeddings = w / "embeddings";
-    const auto tokens = embeddings.shape_of("token_embedding.weight"), places = embeddings.shape_of("position_embedding.weight");
-    if (!tokens || !places) fail(ErrorCode::not_found, "{}: the token or position embedding of the text tower is missing", w.path());
+    const auto tokens = embeddings.shape_of("token_embedding.weight"),
+               places = embeddings.shape_of("position_embedding.weight");
+    if (!tokens || !places)
+      fail(ErrorCode::not_found, "{}: the token or position embedding of the text tower is missing",
+           w.path());
     token_embedding = Embedding(embeddings / "token_embedding", (*tokens)[0], width);
     positions = embeddings.get("position_embedding.weight", {(*places)[0], width});
     embeddings.ignore("position_ids");
@@ -224,7 +250,9 @@ struct ClipText {
     final_layer_norm = LayerNorm(w / "final_layer_norm", width, c.eps);
   }
 
-  int64_t embedding_size() const { return text_projection.weight.out_features() ? text_projection.weight.out_features() : width; }
+  int64_t embedding_size() const {
+    return text_projection.weight.out_features() ? text_projection.weight.out_features() : width;
+  }
 
   // Index of the token that stands for the text.
   Tensor place_of(const Tensor& ids) const {
@@ -233,16 +261,18 @@ struct ClipText {
     for (int64_t b = 0; b < ids.size(0); ++b) {
       const int32_t* row = rows.data<int32_t>() + b * ids.size(1);
       const int32_t* end = row + ids.size(1);
-      const int32_t* found = pool.rule == TextPool::Rule::last ? end - 1 : std::find(row, end, pool.eos);
+      const int32_t* found =
+          pool.rule == TextPool::Rule::last ? end - 1 : std::find(row, end, pool.eos);
       if (found != end) at.data<int32_t>()[b] = static_cast<int32_t>(found - row);
     }
     return at;
   }
 
-  // Padding needs no mask: it stands behind the pooled token, which sees only what is before it; where
-  // tokens see all others (SigLIP), the model was trained to see padding.
+  // Padding needs no mask: it stands behind the pooled token, which sees only what is before it;
+  // where tokens see all others (SigLIP), the model was trained to see padding.
   Tensor operator()(const Tensor& ids) const {
-    check(ids.rank() == 2 && ids.size(1) <= positions.size(0), "text: ids are {} for a context of {} tokens", ids.shape(), positions.size(0));
+    check(ids.rank() == 2 && ids.size(1) <= positions.size(0),
+          "text: ids are {} for a context of {} tokens", ids.shape(), positions.size(0));
     Tensor x = token_embedding(ids) + positions.slice(0, 0, ids.size(1));  // [B, T, C]
     x = encoder(std::move(x), {.causal = pool.causal});
     const Tensor pooled = final_layer_norm(gather_rows(x, place_of(ids)));
@@ -252,23 +282,35 @@ struct ClipText {
 
 class Clip final : public Model {
  public:
-  Clip(std::unique_ptr<ImageTower> image, std::optional<ClipText> text, ImageProcessor processor, Similarity similarity, TextFormat format)
-      : image_(std::move(image)), text_(std::move(text)), processor_(processor), similarity_(similarity), format_(format) {
+  Clip(std::unique_ptr<ImageTower> image, std::optional<ClipText> text, ImageProcessor processor,
+       Similarity similarity, TextFormat format)
+      : image_(std::move(image)),
+        text_(std::move(text)),
+        processor_(processor),
+        similarity_(similarity),
+        format_(format) {
     if (image_ && text_ && image_->embedding_size() != text_->embedding_size()) {
-      fail(ErrorCode::corrupt_data, "clip: images become {} numbers but texts {}", image_->embedding_size(), text_->embedding_size());
+      fail(ErrorCode::corrupt_data, "clip: images become {} numbers but texts {}",
+           image_->embedding_size(), text_->embedding_size());
     }
   }
 
   const ImageProcessor& image_processor() const override { return processor_; }
-  std::array<int64_t, 2> native_size() const override { return image_ ? image_->native_size() : std::array<int64_t, 2>{0, 0}; }
-  int64_t embedding_size() const override { return image_ ? image_->embedding_size() : text_->embedding_size(); }
+  std::array<int64_t, 2> native_size() const override {
+    return image_ ? image_->native_size() : std::array<int64_t, 2>{0, 0};
+  }
+  int64_t embedding_size() const override {
+    return image_ ? image_->embedding_size() : text_->embedding_size();
+  }
   int64_t depth() const override { return image_ ? image_->depth() : 0; }
   bool has_text() const override { return text_.has_value(); }
   TextFormat text_format() const override { return format_; }
   Similarity similarity() const override { return similarity_; }
 
   Tensor embed_image(const Tensor& pixels) const override { return tower()(pixels); }
-  Tensor embed_text(const Tensor& ids, const Tensor&) const override { return text_ ? (*text_)(ids) : Model::embed_text(ids, {}); }
+  Tensor embed_text(const Tensor& ids, const Tensor&) const override {
+    return text_ ? (*text_)(ids) : Model::embed_text(ids, {});
+  }
   std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
     return tower().features(pixels, request);
   }
@@ -293,7 +335,8 @@ class Clip final : public Model {
 };
 
 bool is_native(const ModelFolder& folder) {
-  return folder.has_tensor("visual.conv1.weight") || folder.has_tensor("visual.trunk.patch_embed.proj.weight") ||
+  return folder.has_tensor("visual.conv1.weight") ||
+         folder.has_tensor("visual.trunk.patch_embed.proj.weight") ||
          folder.has_tensor("visual.attnpool.positional_embedding");
 }
 
@@ -302,8 +345,12 @@ bool rename_tower(std::string& name, std::string_view from, std::string_view to)
   if (!name.starts_with(from)) return false;
   name = std::string(to) + ".encoder.layers." + name.substr(from.size());
   static const std::pair<std::string_view, std::string_view> kParts[] = {
-      {".ln_1.", ".layer_norm1."},  {".ln_2.", ".layer_norm2."},          {".mlp.c_fc.", ".mlp.fc1."},
-      {".mlp.c_proj.", ".mlp.fc2."}, {".attn.in_proj_", ".self_attn.in_proj."}, {".attn.", ".self_attn."}};
+      {".ln_1.", ".layer_norm1."},
+      {".ln_2.", ".layer_norm2."},
+      {".mlp.c_fc.", ".mlp.fc1."},
+      {".mlp.c_proj.", ".mlp.fc2."},
+      {".attn.in_proj_", ".self_attn.in_proj."},
+      {".attn.", ".self_attn."}};
   for (const auto& [part, other] : kParts) {
     const size_t at = name.find(part);
     if (at == std::string::npos) continue;
@@ -341,14 +388,19 @@ Weights::Rename rename(const ModelFolder& folder) {
   if (is_native(folder)) {
     const bool vit = folder.has_tensor("visual.class_embedding");
     return [vit](const std::string& name) {
-      if (vit && name == "visual.conv1.weight") return std::string("vision_model.embeddings.patch_embedding.weight");
+      if (vit && name == "visual.conv1.weight")
+        return std::string("vision_model.embeddings.patch_embedding.weight");
       return from_native(name);
     };
   }
   // CLIPVisionModel and CLIPTextModel may be saved without the tower's name.
-  const std::string tower = folder.has_tensor("embeddings.class_embedding") ? "vision_model." : folder.has_tensor("embeddings.token_embedding.weight") ? "text_model." : "";
+  const std::string tower = folder.has_tensor("embeddings.class_embedding") ? "vision_model."
+                            : folder.has_tensor("embeddings.token_embedding.weight") ? "text_model."
+                                                                                     : "";
   if (tower.empty()) return {};
-  return [tower](const std::string& name) { return name.find("projection") == std::string::npos ? tower + name : name; };
+  return [tower](const std::string& name) {
+    return name.find("projection") == std::string::npos ? tower + name : name;
+  };
 }
 
 bool matches(const ModelFolder& folder) {
@@ -363,10 +415,14 @@ bool matches(const ModelFolder& folder) {
 // there is no configuration at all (OpenAI's own build_model).
 Unary native_activation(const ModelFolder& folder) {
   const Config model = folder.open_clip.at("model_cfg");
-  if (model.has("quick_gelu")) return model.require<bool>("quick_gelu") ? Unary::quick_gelu : Unary::gelu;
-  const bool openai = folder.has_tensor("input_resolution") || !folder.open_clip || folder.open_clip.json().dump().find("openai") != std::string::npos;
+  if (model.has("quick_gelu"))
+    return model.require<bool>("quick_gelu") ? Unary::quick_gelu : Unary::gelu;
+  const bool openai = folder.has_tensor("input_resolution") || !folder.open_clip ||
+                      folder.open_clip.json().dump().find("openai") != std::string::npos;
   if (openai && folder.open_clip) {
-    log(LogLevel::warning, fmt::format("{}: the weights are OpenAI's, so QuickGELU is used although the configuration does not ask for it", folder.path.string()));
+    log(LogLevel::warning, fmt::format("{}: the weights are OpenAI's, so QuickGELU is used "
+                                       "although the configuration does not ask for it",
+                                       folder.path.string()));
   }
   return openai ? Unary::quick_gelu : Unary::gelu;
 }
@@ -381,9 +437,11 @@ struct Settings {
 Settings settings_of(const ModelFolder& folder, const Weights& w) {
   Settings s;
   const bool has_text = (w / "text_model.encoder").exists();
-  if ((w / "vision_model.encoder").exists()) s.vision = ClipEncoder::config_of(w / "vision_model.encoder");
+  if ((w / "vision_model.encoder").exists())
+    s.vision = ClipEncoder::config_of(w / "vision_model.encoder");
   if (has_text) s.text = ClipEncoder::config_of(w / "text_model.encoder");
-  if (const auto positions = w.shape_of("text_model.embeddings.position_embedding.weight")) s.context_length = (*positions)[0];
+  if (const auto positions = w.shape_of("text_model.embeddings.position_embedding.weight"))
+    s.context_length = (*positions)[0];
   if (is_native(folder)) {
     const Config model = folder.open_clip.at("model_cfg");
     const Config vision = model.at("vision_cfg"), text = model.at("text_cfg");
@@ -396,24 +454,31 @@ Settings settings_of(const ModelFolder& folder, const Weights& w) {
     if (act.get<std::string>("approximate", "none") == "tanh") s.text.activation = Unary::gelu_tanh;
     s.pool.causal = !text.get<bool>("no_causal_mask", false);
     const std::string pool = text.get<std::string>("pool_type", "argmax");
-    if (pool == "last") s.pool.rule = TextPool::Rule::last;
-    else if (pool != "argmax") fail(ErrorCode::unsupported, "{}: pool_type '{}' of the text tower", text.place(), pool);
+    if (pool == "last")
+      s.pool.rule = TextPool::Rule::last;
+    else if (pool != "argmax")
+      fail(ErrorCode::unsupported, "{}: pool_type '{}' of the text tower", text.place(), pool);
     return s;
   }
   const auto read = [&](const Config& c, ClipEncoderConfig& e) {
     e.heads = c.require<int64_t>("num_attention_heads");
     e.eps = c.get<float>("layer_norm_eps", 1e-5f);
     e.activation = parse_activation(c.get<std::string>("hidden_act", "quick_gelu"));
-    for (const auto& [field, found] : {std::pair("hidden_size", e.width), {"num_hidden_layers", e.depth}, {"intermediate_size", e.hidden}}) {
+    for (const auto& [field, found] : {std::pair("hidden_size", e.width),
+                                       {"num_hidden_layers", e.depth},
+                                       {"intermediate_size", e.hidden}}) {
       const auto said = c.get<int64_t>(field, found);
-      if (said != found) fail(ErrorCode::corrupt_data, "{}: '{}' is {} but the tensors of the checkpoint say {}", c.place(), field, said, found);
+      if (said != found)
+        fail(ErrorCode::corrupt_data, "{}: '{}' is {} but the tensors of the checkpoint say {}",
+             c.place(), field, said, found);
     }
   };
   // The towers' configurations may lack fields that have their class's defaults.
   const auto with_defaults = [&](const char* part, int64_t heads) {
     Config c = folder.config.has(part) ? folder.config.at(part) : folder.config;
     nlohmann::json json = c.json();
-    if (!json.contains("num_attention_heads") && folder.config.has(part)) json["num_attention_heads"] = heads;
+    if (!json.contains("num_attention_heads") && folder.config.has(part))
+      json["num_attention_heads"] = heads;
     return Config(json, c.place());
   };
   if (s.vision.depth > 0) read(with_defaults("vision_config", 12), s.vision);
@@ -428,25 +493,32 @@ Settings settings_of(const ModelFolder& folder, const Weights& w) {
 }
 
 ImageProcessor processor_of(const ModelFolder& folder, std::array<int64_t, 2> size) {
-  if (folder.processor) return ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
+  if (folder.processor)
+    return ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
   const Config own = folder.open_clip.at("preprocess_cfg");
-  return ImageProcessor::from_open_clip(own ? own.json() : nlohmann::json::object(), size[0], size[1], own.place());
+  return ImageProcessor::from_open_clip(own ? own.json() : nlohmann::json::object(), size[0],
+                                        size[1], own.place());
 }
 
 std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
   const Settings s = settings_of(folder, w);
-  for (const char* name : {"input_resolution", "context_length", "vocab_size", "attn_mask"}) w.ignore(name);
+  for (const char* name : {"input_resolution", "context_length", "vocab_size", "attn_mask"})
+    w.ignore(name);
   std::unique_ptr<ImageTower> image;
   if (s.vision.depth > 0) {
     const auto patch = w.shape_of("vision_model.embeddings.patch_embedding.weight");
-    image = std::make_unique<ClipVit>(w / "vision_model", s.vision, patch ? (*patch)[-1] : 0, projection(w / "visual_projection", s.vision.width), s.antialias);
+    image =
+        std::make_unique<ClipVit>(w / "vision_model", s.vision, patch ? (*patch)[-1] : 0,
+                                  projection(w / "visual_projection", s.vision.width), s.antialias);
   } else if ((w / "visual.trunk").exists()) {
-    image = std::make_unique<TimmTower>(w / "visual", folder.open_clip.at("model_cfg").at("vision_cfg"));
+    image = std::make_unique<TimmTower>(w / "visual",
+                                        folder.open_clip.at("model_cfg").at("vision_cfg"));
   } else if ((w / "visual").exists()) {
     image = make_clip_resnet(w / "visual");
   }
   std::optional<ClipText> text;
-  if (s.text.depth > 0) text.emplace(w / "text_model", s.text, projection(w / "text_projection", s.text.width), s.pool);
+  if (s.text.depth > 0)
+    text.emplace(w / "text_model", s.text, projection(w / "text_projection", s.text.width), s.pool);
   // Where tokens see only those before them, nothing behind the pooled one counts.
   const TextFormat format{s.context_length, !s.pool.causal || s.pool.rule == TextPool::Rule::last};
   Similarity similarity;
@@ -454,12 +526,15 @@ std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
   if (w.has("logit_scale")) similarity.scale = std::exp(number("logit_scale"));
   // open_clip's models with a bias were trained with SigLIP's loss.
   if (w.has("logit_bias")) similarity = {similarity.scale, number("logit_bias"), true};
-  const ImageProcessor processor = image ? processor_of(folder, image->native_size()) : ImageProcessor();
+  const ImageProcessor processor =
+      image ? processor_of(folder, image->native_size()) : ImageProcessor();
   return std::make_unique<Clip>(std::move(image), std::move(text), processor, similarity, format);
 }
 
 }  // namespace
 
-const Family kClipFamily = {"clip", "CLIPModel and its parts, OpenAI's and open_clip's layout, ResNets, timm trunks", matches, rename, load};
+const Family kClipFamily = {
+    "clip", "CLIPModel and its parts, OpenAI's and open_clip's layout, ResNets, timm trunks",
+    matches, rename, load};
 
 }  // namespace ocelli

@@ -11,12 +11,17 @@
 namespace ocelli {
 namespace {
 
-Conv2d conv_norm(const Weights& w, const std::string& conv, const std::string& norm, int64_t stride, int64_t padding) {
+Conv2d conv_norm(const Weights& w, const std::string& conv, const std::string& norm, int64_t stride,
+                 int64_t padding) {
   const Shape shape = w.get(conv + ".weight").shape();
-  return Conv2d(w / conv, shape, {.stride = {stride, stride}, .padding = {padding, padding, padding, padding}}, BatchNorm(w / norm, shape[0], 1e-5f));
+  return Conv2d(w / conv, shape,
+                {.stride = {stride, stride}, .padding = {padding, padding, padding, padding}},
+                BatchNorm(w / norm, shape[0], 1e-5f));
 }
 
-Tensor halve(const Tensor& x) { return avg_pool2d(x, {.kernel = {2, 2}, .stride = {2, 2}}); }
+Tensor halve(const Tensor& x) {
+  return avg_pool2d(x, {.kernel = {2, 2}, .stride = {2, 2}});
+}
 
 struct Bottleneck {
   Conv2d conv1, conv2, conv3;
@@ -24,8 +29,12 @@ struct Bottleneck {
   bool halves;
 
   Bottleneck(const Weights& w, bool halves_)
-      : conv1(conv_norm(w, "conv1", "bn1", 1, 0)), conv2(conv_norm(w, "conv2", "bn2", 1, 1)), conv3(conv_norm(w, "conv3", "bn3", 1, 0)), halves(halves_) {
-    if (w.has("downsample.0.weight")) downsample = conv_norm(w, "downsample.0", "downsample.1", 1, 0);
+      : conv1(conv_norm(w, "conv1", "bn1", 1, 0)),
+        conv2(conv_norm(w, "conv2", "bn2", 1, 1)),
+        conv3(conv_norm(w, "conv3", "bn3", 1, 0)),
+        halves(halves_) {
+    if (w.has("downsample.0.weight"))
+      downsample = conv_norm(w, "downsample.0", "downsample.1", 1, 0);
   }
 
   Tensor operator()(const Tensor& x) const {
@@ -57,7 +66,9 @@ struct AttentionPool {
   Tensor operator()(const Tensor& x) const {
     const int64_t batch = x.size(0);
     const Tensor rows = reshape(x, {batch, -1, width});
-    const Tensor places = resize_position_embedding(positions, 1, {side, side}, {x.size(1), x.size(2)}, {.mode = Interpolation::bicubic, .antialias = true});
+    const Tensor places =
+        resize_position_embedding(positions, 1, {side, side}, {x.size(1), x.size(2)},
+                                  {.mode = Interpolation::bicubic, .antialias = true});
     const Tensor tokens = cat({mean(rows, 1).unsqueeze(1), rows}, 1) + places;  // [B, 1 + h*w, C]
     const Tensor q = q_proj(tokens.slice(1, 0, 1)).view({batch, 1, heads, width / heads});
     const Tensor y = kv(tokens).view({batch, tokens.size(1), 2, heads, width / heads});
@@ -68,16 +79,22 @@ struct AttentionPool {
 class ClipResNet final : public ImageTower {
  public:
   explicit ClipResNet(const Weights& w)
-      : conv1_(conv_norm(w, "conv1", "bn1", 2, 1)), conv2_(conv_norm(w, "conv2", "bn2", 1, 1)), conv3_(conv_norm(w, "conv3", "bn3", 1, 1)), attnpool_(w / "attnpool") {
+      : conv1_(conv_norm(w, "conv1", "bn1", 2, 1)),
+        conv2_(conv_norm(w, "conv2", "bn2", 1, 1)),
+        conv3_(conv_norm(w, "conv3", "bn3", 1, 1)),
+        attnpool_(w / "attnpool") {
     for (int64_t stage = 1; (w / fmt::format("layer{}", stage)).exists(); ++stage) {
       const Weights layer = w / fmt::format("layer{}", stage);
       std::vector<Bottleneck> blocks;
-      for (int64_t i = 0; (layer / i).exists(); ++i) blocks.emplace_back(layer / i, stage > 1 && i == 0);
+      for (int64_t i = 0; (layer / i).exists(); ++i)
+        blocks.emplace_back(layer / i, stage > 1 && i == 0);
       stages_.push_back(std::move(blocks));
     }
   }
 
-  std::array<int64_t, 2> native_size() const override { return {attnpool_.side * 32, attnpool_.side * 32}; }
+  std::array<int64_t, 2> native_size() const override {
+    return {attnpool_.side * 32, attnpool_.side * 32};
+  }
   int64_t embedding_size() const override { return attnpool_.c_proj.weight.out_features(); }
   int64_t depth() const override { return static_cast<int64_t>(stages_.size()); }
 
@@ -110,6 +127,8 @@ class ClipResNet final : public ImageTower {
 
 }  // namespace
 
-std::unique_ptr<ImageTower> make_clip_resnet(const Weights& visual) { return std::make_unique<ClipResNet>(visual); }
+std::unique_ptr<ImageTower> make_clip_resnet(const Weights& visual) {
+  return std::make_unique<ClipResNet>(visual);
+}
 
 }  // namespace ocelli

@@ -50,11 +50,13 @@ struct ConvNormAct {
   }
 
   std::array<int64_t, 4> padding(const Tensor& x) const {
-    return same ? ocelli::same_padding(x.size(1), x.size(2), conv.weight) : conv.weight.options().padding;
+    return same ? ocelli::same_padding(x.size(1), x.size(2), conv.weight)
+                : conv.weight.options().padding;
   }
 
   Tensor operator()(const Tensor& x, Tensor residual = {}) const {
-    return conv2d(x, conv.weight, padding(x), {.activation = activation, .residual = std::move(residual)});
+    return conv2d(x, conv.weight, padding(x),
+                  {.activation = activation, .residual = std::move(residual)});
   }
 };
 
@@ -68,7 +70,8 @@ struct SqueezeExcite {
 
   Tensor operator()(const Tensor& x) const {
     const Tensor squeezed = reshape(global_avg_pool(x), {x.size(0), 1, 1, x.size(3)});
-    return x * conv_expand(conv_reduce(squeezed, {.activation = Unary::silu}), {.activation = Unary::sigmoid});
+    return x * conv_expand(conv_reduce(squeezed, {.activation = Unary::silu}),
+                           {.activation = Unary::sigmoid});
   }
 };
 
@@ -104,14 +107,16 @@ struct Block {
       project = layer("conv_pw", "bn2", 1, {});
     }
     if (w.has("se.conv_reduce.weight")) se.emplace(w / "se");
-    const Shape &first = (expand ? *expand : conv).conv.weight.shape(), &last = (project ? *project : conv).conv.weight.shape();
+    const Shape &first = (expand ? *expand : conv).conv.weight.shape(),
+                &last = (project ? *project : conv).conv.weight.shape();
     skip = stride == 1 && (depthwise && !expand ? first[0] : first[1]) == last[0];
   }
 
   Tensor operator()(const Tensor& x) const {
     const Tensor residual = skip ? x : Tensor();
     if (!depthwise) return project ? (*project)(conv(x), residual) : conv(x, residual);
-    InvertedResidual block{.depthwise = &conv.conv.weight, .padding = conv.padding(x), .activation = conv.activation};
+    InvertedResidual block{
+        .depthwise = &conv.conv.weight, .padding = conv.padding(x), .activation = conv.activation};
     if (expand) block.expand = &expand->conv.weight;
     if (se) return (*project)((*se)(inverted_residual(x, block)), residual);
     block.project = &project->conv.weight;
@@ -122,17 +127,22 @@ struct Block {
 
 class EfficientNet final : public Model {
  public:
-  EfficientNet(const Weights& w, const EfficientNetConfig& c, ImageProcessor processor, std::vector<std::string> labels)
+  EfficientNet(const Weights& w, const EfficientNetConfig& c, ImageProcessor processor,
+               std::vector<std::string> labels)
       : stem_(w / "conv_stem", w / "bn1", 2, false, c.activation, c),
-        head_(w / "conv_head", w / "bn2", 1, false, c.activation, c), processor_(processor), labels_(std::move(labels)) {
+        head_(w / "conv_head", w / "bn2", 1, false, c.activation, c),
+        processor_(processor),
+        labels_(std::move(labels)) {
     for (size_t s = 0; s < c.strides.size(); ++s) {
       const Weights stage = w / "blocks" / static_cast<int64_t>(s);
       std::vector<Block> blocks;
-      for (int64_t i = 0; (stage / i).exists(); ++i) blocks.emplace_back(stage / i, i == 0 ? c.strides[s] : 1, c);
+      for (int64_t i = 0; (stage / i).exists(); ++i)
+        blocks.emplace_back(stage / i, i == 0 ? c.strides[s] : 1, c);
       stages_.push_back(std::move(blocks));
     }
     width_ = head_.conv.weight.shape()[0];
-    if (const auto shape = w.shape_of("classifier.weight")) classifier_ = Linear(w / "classifier", width_, (*shape)[0]);
+    if (const auto shape = w.shape_of("classifier.weight"))
+      classifier_ = Linear(w / "classifier", width_, (*shape)[0]);
   }
 
   const ImageProcessor& image_processor() const override { return processor_; }
@@ -178,8 +188,8 @@ class EfficientNet final : public Model {
   std::vector<std::string> labels_;
 };
 
-// Names of lukemelas/EfficientNet-PyTorch, whose blocks are numbered through; a stage ends where the
-// number of channels changes.
+// Names of lukemelas/EfficientNet-PyTorch, whose blocks are numbered through; a stage ends where
+// the number of channels changes.
 Weights::Rename from_numbered(const ModelFolder& folder) {
   std::map<int64_t, int64_t> channels;  // of block n
   std::map<int64_t, bool> expands;
@@ -197,9 +207,20 @@ Weights::Rename from_numbered(const ModelFolder& folder) {
     previous = c;
   }
   return [place, expands](const std::string& name) -> std::string {
-    static const std::map<std::string, std::string> kOuter = {{"_conv_stem", "conv_stem"}, {"_bn0", "bn1"}, {"_conv_head", "conv_head"}, {"_bn1", "bn2"}, {"_fc", "classifier"}};
-    static const std::map<std::string, std::string> kWide = {{"_expand_conv", "conv_pw"}, {"_bn0", "bn1"}, {"_depthwise_conv", "conv_dw"}, {"_bn1", "bn2"}, {"_se_reduce", "se.conv_reduce"}, {"_se_expand", "se.conv_expand"}, {"_project_conv", "conv_pwl"}, {"_bn2", "bn3"}};
-    static const std::map<std::string, std::string> kPlain = {{"_depthwise_conv", "conv_dw"}, {"_bn1", "bn1"}, {"_se_reduce", "se.conv_reduce"}, {"_se_expand", "se.conv_expand"}, {"_project_conv", "conv_pw"}, {"_bn2", "bn2"}};
+    static const std::map<std::string, std::string> kOuter = {{"_conv_stem", "conv_stem"},
+                                                              {"_bn0", "bn1"},
+                                                              {"_conv_head", "conv_head"},
+                                                              {"_bn1", "bn2"},
+                                                              {"_fc", "classifier"}};
+    static const std::map<std::string, std::string> kWide = {
+        {"_expand_conv", "conv_pw"},      {"_bn0", "bn1"},
+        {"_depthwise_conv", "conv_dw"},   {"_bn1", "bn2"},
+        {"_se_reduce", "se.conv_reduce"}, {"_se_expand", "se.conv_expand"},
+        {"_project_conv", "conv_pwl"},    {"_bn2", "bn3"}};
+    static const std::map<std::string, std::string> kPlain = {
+        {"_depthwise_conv", "conv_dw"},   {"_bn1", "bn1"},
+        {"_se_reduce", "se.conv_reduce"}, {"_se_expand", "se.conv_expand"},
+        {"_project_conv", "conv_pw"},     {"_bn2", "bn2"}};
     std::string rest = name, prefix;
     const auto* table = &kOuter;
     if (name.starts_with("_blocks.")) {
@@ -217,13 +238,16 @@ Weights::Rename from_numbered(const ModelFolder& folder) {
   };
 }
 
-bool is_numbered(const ModelFolder& folder) { return folder.has_tensor("_conv_stem.weight"); }
+bool is_numbered(const ModelFolder& folder) {
+  return folder.has_tensor("_conv_stem.weight");
+}
 
 bool matches(const ModelFolder& folder) {
   const std::string type = folder.type();
   if (!type.empty() && type.find("efficientnet") == std::string::npos) return false;
   if (folder.config.has("model_type")) return false;
-  return is_numbered(folder) || (folder.has_tensor("conv_stem.weight") && folder.has_tensor("conv_head.weight"));
+  return is_numbered(folder) ||
+         (folder.has_tensor("conv_stem.weight") && folder.has_tensor("conv_head.weight"));
 }
 
 Weights::Rename rename(const ModelFolder& folder) {
@@ -234,21 +258,27 @@ Weights::Rename rename(const ModelFolder& folder) {
 std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
   std::string architecture = folder.type();
   const int64_t stages = w.count("blocks");
-  if (stages == 0) fail(ErrorCode::corrupt_data, "{}: has the stem of an EfficientNet but no blocks", w.path());
+  if (stages == 0)
+    fail(ErrorCode::corrupt_data, "{}: has the stem of an EfficientNet but no blocks", w.path());
   // Lite is the one without squeeze-excite and without fused blocks.
-  if (architecture.empty() && !w.has("blocks.1.0.se.conv_reduce.weight") && w.has("blocks.1.0.conv_dw.weight")) {
+  if (architecture.empty() && !w.has("blocks.1.0.se.conv_reduce.weight") &&
+      w.has("blocks.1.0.conv_dw.weight")) {
     architecture = "tf_efficientnet_lite0";
   }
-  nlohmann::json preprocessing = {{"input_size", {3, 224, 224}}, {"crop_pct", 0.875}, {"mean", {0.5, 0.5, 0.5}}, {"std", {0.5, 0.5, 0.5}}};
+  nlohmann::json preprocessing = {{"input_size", {3, 224, 224}},
+                                  {"crop_pct", 0.875},
+                                  {"mean", {0.5, 0.5, 0.5}},
+                                  {"std", {0.5, 0.5, 0.5}}};
   const Config timm = folder.config.at("pretrained_cfg");
   return std::make_unique<EfficientNet>(
       w, EfficientNetConfig::from_name(architecture, stages),
-      ImageProcessor::from_timm(timm ? timm.json() : preprocessing, timm.place()), read_labels(folder));
+      ImageProcessor::from_timm(timm ? timm.json() : preprocessing, timm.place()),
+      read_labels(folder));
 }
 
 }  // namespace
 
-const Family kEfficientNetFamily = {"efficientnet", "timm (tf_)efficientnet_b0-b7, lite0-4, v2 s/m/l", matches,
-                                    rename, load};
+const Family kEfficientNetFamily = {
+    "efficientnet", "timm (tf_)efficientnet_b0-b7, lite0-4, v2 s/m/l", matches, rename, load};
 
 }  // namespace ocelli

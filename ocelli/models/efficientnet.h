@@ -1,5 +1,5 @@
-// EfficientNet. Tan and Le, arXiv 1905.11946; V2, arXiv 2104.00298; Lite, without squeeze-excite and
-// with ReLU6. Reference: timm/models/efficientnet.py.
+// EfficientNet. Tan and Le, arXiv 1905.11946; V2, arXiv 2104.00298; Lite, without squeeze-excite
+// and with ReLU6. Reference: timm/models/efficientnet.py.
 #pragma once
 
 #include "ocelli/models/registry.h"

@@ -54,10 +54,12 @@ std::string ModelFolder::layout() const {
 
 std::vector<std::string> read_labels(const ModelFolder& folder) {
   const auto names = folder.config.get<nlohmann::json>(
-      "label_names", folder.config.at("pretrained_cfg").get<nlohmann::json>("label_names", nullptr));
+      "label_names",
+      folder.config.at("pretrained_cfg").get<nlohmann::json>("label_names", nullptr));
   std::vector<std::string> labels;
   if (names.is_array()) {
-    for (const auto& name : names) labels.push_back(name.is_string() ? name.get<std::string>() : name.dump());
+    for (const auto& name : names)
+      labels.push_back(name.is_string() ? name.get<std::string>() : name.dump());
     return labels;
   }
   const Config map = folder.config.at("id2label");

@@ -18,7 +18,8 @@ namespace ocelli {
 class Config {
  public:
   Config() = default;
-  Config(nlohmann::json value, std::string place) : value_(std::move(value)), place_(std::move(place)) {}
+  Config(nlohmann::json value, std::string place)
+      : value_(std::move(value)), place_(std::move(place)) {}
 
   explicit operator bool() const { return value_.is_object(); }
   const nlohmann::json& json() const { return value_; }
@@ -28,7 +29,8 @@ class Config {
   }
   // The object below `field`; an empty Config when it is absent.
   Config at(const std::string& field) const {
-    return has(field) ? Config(value_[field], place_ + "." + field) : Config({}, place_ + "." + field);
+    return has(field) ? Config(value_[field], place_ + "." + field)
+                      : Config({}, place_ + "." + field);
   }
   template <typename T>
   T require(const std::string& field) const {
@@ -48,8 +50,8 @@ class Config {
       if (fits<T>(value)) return value.template get<T>();
     } catch (const nlohmann::json::exception&) {
     }
-    fail(ErrorCode::corrupt_data, "{}: the field '{}' is {}, which has the wrong type", place_, field,
-         value.dump().substr(0, 80));
+    fail(ErrorCode::corrupt_data, "{}: the field '{}' is {}, which has the wrong type", place_,
+         field, value.dump().substr(0, 80));
   }
 
   // False for numbers that the library would cut down to T without a word.

@@ -14,11 +14,7 @@ namespace ocelli {
 std::span<const Family* const> families() {
   static const std::array kFamilies = {
       &kDinov2Family,  // before vit, for which Meta's checkpoints would pass
-      &kDinov3Family,
-      &kVitFamily,
-      &kClipFamily,
-      &kSiglipFamily,
-      &kEfficientNetFamily,
+      &kDinov3Family, &kVitFamily, &kClipFamily, &kSiglipFamily, &kEfficientNetFamily,
   };
   return kFamilies;
 }

@@ -34,12 +34,17 @@ struct AttentionPoolingHead {
   int64_t heads;
 
   AttentionPoolingHead(const Weights& w, const ClipEncoderConfig& c)
-      : out_proj(w / "attention.out_proj", c.width, c.width), layernorm(w / "layernorm", c.width, c.eps),
-        mlp{Linear(w / "mlp.fc1", c.width, c.hidden), Linear(w / "mlp.fc2", c.hidden, c.width), c.activation}, heads(c.heads) {
+      : out_proj(w / "attention.out_proj", c.width, c.width),
+        layernorm(w / "layernorm", c.width, c.eps),
+        mlp{Linear(w / "mlp.fc1", c.width, c.hidden), Linear(w / "mlp.fc2", c.hidden, c.width),
+            c.activation},
+        heads(c.heads) {
     const int64_t width = c.width;
-    const Tensor weight = w.get("attention.in_proj_weight", {3 * width, width}), bias = w.get("attention.in_proj_bias", {3 * width});
+    const Tensor weight = w.get("attention.in_proj_weight", {3 * width, width}),
+                 bias = w.get("attention.in_proj_bias", {3 * width});
     const Tensor probe = w.get("probe", {1, 1, width});
-    query = Linear(weight.slice(0, 0, width), bias.slice(0, 0, width))(probe).view({1, 1, heads, width / heads});
+    query = Linear(weight.slice(0, 0, width), bias.slice(0, 0, width))(probe).view(
+        {1, 1, heads, width / heads});
     kv = Linear(weight.slice(0, width, 3 * width), bias.slice(0, width, 3 * width));
   }
 
@@ -73,7 +78,8 @@ struct VisionTower {
   std::optional<AttentionPoolingHead> head;
   int64_t width, depth, patch, side;
 
-  VisionTower(const Weights& w, const TowerConfig& c) : width(c.encoder.width), depth(c.encoder.depth) {
+  VisionTower(const Weights& w, const TowerConfig& c)
+      : width(c.encoder.width), depth(c.encoder.depth) {
     const Weights embeddings = w / "embeddings";
     const Shape kernel = embeddings.get("patch_embedding.weight").shape();
     patch = kernel[-1];
@@ -88,7 +94,9 @@ struct VisionTower {
   }
 
   Tensor embed(const Tensor& pixels) const {
-    const Tensor places = resize_position_embedding(positions, 0, {side, side}, {pixels.size(1) / patch, pixels.size(2) / patch}, {.mode = Interpolation::bicubic});
+    const Tensor places = resize_position_embedding(
+        positions, 0, {side, side}, {pixels.size(1) / patch, pixels.size(2) / patch},
+        {.mode = Interpolation::bicubic});
     return patch_embedding(pixels) + places;  // [B, N, C]
   }
 
@@ -114,7 +122,8 @@ struct TextTower {
 
   TextTower(const Weights& w, const TowerConfig& c) : width(c.encoder.width) {
     const Weights embeddings = w / "embeddings";
-    token_embedding = Embedding(embeddings / "token_embedding", embeddings.get("token_embedding.weight").size(0), width);
+    token_embedding = Embedding(embeddings / "token_embedding",
+                                embeddings.get("token_embedding.weight").size(0), width);
     positions = embeddings.get("position_embedding.weight");
     embeddings.ignore("position_ids");
     encoder = ClipEncoder(w / "encoder", c.encoder);
@@ -124,7 +133,8 @@ struct TextTower {
 
   // No mask: SigLIP was trained with its padding seen, and pools the last token.
   Tensor operator()(const Tensor& ids) const {
-    check(ids.rank() == 2 && ids.size(1) <= positions.size(0), "text: ids are {} for a context of {} tokens", ids.shape(), positions.size(0));
+    check(ids.rank() == 2 && ids.size(1) <= positions.size(0),
+          "text: ids are {} for a context of {} tokens", ids.shape(), positions.size(0));
     const Tensor x = encoder(token_embedding(ids) + positions.slice(0, 0, ids.size(1)), {});
     return head(final_layer_norm(contiguous(x.select(1, -1))));
   }
@@ -132,15 +142,23 @@ struct TextTower {
 
 class Siglip final : public Model {
  public:
-  Siglip(std::optional<VisionTower> vision, std::optional<TextTower> text, Linear classifier, ImageProcessor processor, std::vector<std::string> labels, Similarity similarity)
-      : vision_(std::move(vision)), text_(std::move(text)), classifier_(std::move(classifier)), processor_(processor), labels_(std::move(labels)), similarity_(similarity) {}
+  Siglip(std::optional<VisionTower> vision, std::optional<TextTower> text, Linear classifier,
+         ImageProcessor processor, std::vector<std::string> labels, Similarity similarity)
+      : vision_(std::move(vision)),
+        text_(std::move(text)),
+        classifier_(std::move(classifier)),
+        processor_(processor),
+        labels_(std::move(labels)),
+        similarity_(similarity) {}
 
   const ImageProcessor& image_processor() const override { return processor_; }
   std::array<int64_t, 2> native_size() const override {
     const int64_t size = vision_ ? vision_->side * vision_->patch : 0;
     return {size, size};
   }
-  int64_t embedding_size() const override { return vision_ ? vision_->width : text_->head.weight.out_features(); }
+  int64_t embedding_size() const override {
+    return vision_ ? vision_->width : text_->head.weight.out_features();
+  }
   int64_t depth() const override { return vision_ ? vision_->depth : 0; }
   bool has_classifier() const override { return classifier_.weight.out_features() > 0; }
   const std::vector<std::string>& labels() const override { return labels_; }
@@ -157,7 +175,9 @@ class Siglip final : public Model {
     return has_classifier() ? classifier_(mean(vision().tokens(pixels), 1))
                             : Model::classify(pixels);
   }
-  Tensor embed_text(const Tensor& ids, const Tensor&) const override { return text_ ? (*text_)(ids) : Model::embed_text(ids, {}); }
+  Tensor embed_text(const Tensor& ids, const Tensor&) const override {
+    return text_ ? (*text_)(ids) : Model::embed_text(ids, {});
+  }
   std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
     return vision().features(pixels, request);
   }
@@ -190,36 +210,49 @@ bool matches(const ModelFolder& folder) {
 
 // The single towers may be saved without their name.
 Weights::Rename rename(const ModelFolder& folder) {
-  const std::string tower = folder.has_tensor("embeddings.patch_embedding.weight") ? "vision_model." : folder.has_tensor("embeddings.token_embedding.weight") ? "text_model." : "";
+  const std::string tower = folder.has_tensor("embeddings.patch_embedding.weight") ? "vision_model."
+                            : folder.has_tensor("embeddings.token_embedding.weight") ? "text_model."
+                                                                                     : "";
   if (tower.empty()) return {};
   return [tower](const std::string& name) { return tower + name; };
 }
 
 ImageProcessor processor_of(const ModelFolder& folder, int64_t size) {
-  if (folder.processor) return ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
+  if (folder.processor)
+    return ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
   ImageProcessor p;
   p.resize_height = p.resize_width = size;
   return p;
 }
 
 std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
-  const auto part = [&](const char* name) { return folder.config.has(name) ? folder.config.at(name) : folder.config; };
+  const auto part = [&](const char* name) {
+    return folder.config.has(name) ? folder.config.at(name) : folder.config;
+  };
   std::optional<VisionTower> vision;
   std::optional<TextTower> text;
-  if ((w / "vision_model").exists()) vision.emplace(w / "vision_model", tower_config(part("vision_config"), w / "vision_model"));
-  if ((w / "text_model").exists()) text.emplace(w / "text_model", tower_config(part("text_config"), w / "text_model"));
-  if (!vision && !text) fail(ErrorCode::corrupt_data, "{}: holds neither tower of a SigLIP", w.path());
+  if ((w / "vision_model").exists())
+    vision.emplace(w / "vision_model", tower_config(part("vision_config"), w / "vision_model"));
+  if ((w / "text_model").exists())
+    text.emplace(w / "text_model", tower_config(part("text_config"), w / "text_model"));
+  if (!vision && !text)
+    fail(ErrorCode::corrupt_data, "{}: holds neither tower of a SigLIP", w.path());
   Linear classifier;
-  if (const auto shape = w.shape_of("classifier.weight")) classifier = Linear(w / "classifier", vision->width, (*shape)[0]);
+  if (const auto shape = w.shape_of("classifier.weight"))
+    classifier = Linear(w / "classifier", vision->width, (*shape)[0]);
   Similarity similarity{1, 0, true};
   if (w.has("logit_scale")) similarity.scale = std::exp(w.get("logit_scale").data<float>()[0]);
   if (w.has("logit_bias")) similarity.bias = w.get("logit_bias").data<float>()[0];
   const int64_t size = vision ? vision->side * vision->patch : 0;
-  return std::make_unique<Siglip>(std::move(vision), std::move(text), std::move(classifier), processor_of(folder, size), read_labels(folder), similarity);
+  return std::make_unique<Siglip>(std::move(vision), std::move(text), std::move(classifier),
+                                  processor_of(folder, size), read_labels(folder), similarity);
 }
 
 }  // namespace
 
-const Family kSiglipFamily = {"siglip", "SiglipModel and its parts, SiglipForImageClassification, SigLIP 2 of fixed resolution", matches, rename, load};
+const Family kSiglipFamily = {
+    "siglip",
+    "SiglipModel and its parts, SiglipForImageClassification, SigLIP 2 of fixed resolution",
+    matches, rename, load};
 
 }  // namespace ocelli

@@ -97,7 +97,9 @@ struct PostNormBlock final : VitEncoder::Block {
   LayerNorm norm2;
 
   PostNormBlock(const Weights& w, const VitConfig& c)
-      : attn(w / "attn", c), norm1(w / "norm1", c.width, c.eps), mlp(mlp_of(w / "mlp", c)),
+      : attn(w / "attn", c),
+        norm1(w / "norm1", c.width, c.eps),
+        mlp(mlp_of(w / "mlp", c)),
         norm2(w / "norm2", c.width, c.eps) {}
 
   Tensor operator()(Tensor x) const override {
@@ -126,10 +128,13 @@ struct VitEncoder::MapPool {
   int64_t heads;
 
   MapPool(const Weights& w, const VitConfig& c)
-      : kv(w / "kv", c.width, 2 * c.width), proj(w / "proj", c.width, c.width),
+      : kv(w / "kv", c.width, 2 * c.width),
+        proj(w / "proj", c.width, c.width),
         norm(w / "norm", c.width, c.eps),
-        mlp{Linear(w / "mlp.fc1", c.width, w.shape_of("mlp.fc1.weight").value_or(Shape{c.hidden})[0]),
-            Linear(w / "mlp.fc2", w.shape_of("mlp.fc1.weight").value_or(Shape{c.hidden})[0], c.width),
+        mlp{Linear(w / "mlp.fc1", c.width,
+                   w.shape_of("mlp.fc1.weight").value_or(Shape{c.hidden})[0]),
+            Linear(w / "mlp.fc2", w.shape_of("mlp.fc1.weight").value_or(Shape{c.hidden})[0],
+                   c.width),
             c.activation},
         heads(c.heads) {
     const Tensor latent = w.get("latent");
@@ -141,14 +146,16 @@ struct VitEncoder::MapPool {
     const int64_t batch = x.size(0), width = x.size(2);
     const Tensor y = kv(x).view({batch, x.size(1), 2, heads, width / heads});
     const Tensor q = query.expand({batch, query.size(1), heads, width / heads});
-    Tensor z = proj(attention(q, y.select(2, 0), y.select(2, 1)).view({batch, query.size(1), width}));
+    Tensor z =
+        proj(attention(q, y.select(2, 0), y.select(2, 1)).view({batch, query.size(1), width}));
     const Tensor h = norm(z);
     return mlp(h, std::move(z)).select(1, 0);
   }
 };
 
 VitEncoder::VitEncoder(const Weights& w, const VitConfig& c)
-    : config_(c), patch_embed_(w / "patch_embed.proj", c.width, c.patch, w.has("patch_embed.proj.bias")) {
+    : config_(c),
+      patch_embed_(w / "patch_embed.proj", c.width, c.patch, w.has("patch_embed.proj.bias")) {
   const int64_t h = c.image[0] / c.patch, width = c.width;
   const int64_t embedded = c.embeds_prefix ? c.class_tokens : 0;
   const int64_t grid = h * (c.image[1] / c.patch);
@@ -171,7 +178,8 @@ VitEncoder::VitEncoder(const Weights& w, const VitConfig& c)
   for (int64_t i = 0; i < c.depth; ++i) blocks_.push_back(make_block(w / "blocks" / i, c));
   if (w.has("norm.weight")) norm_ = LayerNorm(w / "norm", width, c.eps);
   if (w.has("fc_norm.weight")) fc_norm_ = LayerNorm(w / "fc_norm", width, c.eps);
-  if (!norm_.weight.defined() && !fc_norm_.weight.defined()) norm_ = LayerNorm(w / "norm", width, c.eps);
+  if (!norm_.weight.defined() && !fc_norm_.weight.defined())
+    norm_ = LayerNorm(w / "norm", width, c.eps);
   if (c.pool == VitConfig::Pool::map) map_pool_ = std::make_shared<MapPool>(w / "attn_pool", c);
 }
 
@@ -218,11 +226,14 @@ std::vector<Tensor> VitEncoder::features(const Tensor& pixels,
 
 Tensor VitEncoder::pool(const Tensor& tokens) const {
   Tensor pooled;
-  if (config_.pool == VitConfig::Pool::map) pooled = (*map_pool_)(tokens);
-  else if (config_.pool == VitConfig::Pool::distilled) pooled = (tokens.select(1, 0) + tokens.select(1, 1)) * 0.5f;
+  if (config_.pool == VitConfig::Pool::map)
+    pooled = (*map_pool_)(tokens);
+  else if (config_.pool == VitConfig::Pool::distilled)
+    pooled = (tokens.select(1, 0) + tokens.select(1, 1)) * 0.5f;
   else if (config_.pool == VitConfig::Pool::average)
     pooled = mean(tokens.slice(1, layout().prefix(), tokens.size(1)), 1);
-  else pooled = tokens.select(1, 0);
+  else
+    pooled = tokens.select(1, 0);
   return fc_norm_.weight.defined() ? fc_norm_(pooled) : pooled;
 }
 
@@ -235,7 +246,8 @@ VitConfig vit_config_from_shapes(const Weights& w) {
   const auto hidden = w.shape_of("blocks.0.mlp.fc1.weight");
   const auto positions = w.shape_of("pos_embed");
   if (c.depth == 0 || !hidden || !positions || positions->rank() != 3) {
-    fail(ErrorCode::corrupt_data, "{}: has a patch embedding but no blocks or no pos_embed of a ViT", w.path());
+    fail(ErrorCode::corrupt_data,
+         "{}: has a patch embedding but no blocks or no pos_embed of a ViT", w.path());
   }
   c.hidden = (*hidden)[0];
   c.class_tokens = (w.has("cls_token") ? 1 : 0) + (w.has("dist_token") ? 1 : 0);
@@ -249,34 +261,44 @@ VitConfig vit_config_from_shapes(const Weights& w) {
   if (!c.embeds_prefix) grid = (*positions)[1];
   const auto side = static_cast<int64_t>(std::llround(std::sqrt(static_cast<double>(grid))));
   c.image = {side * c.patch, side * c.patch};
-  if (w.has("attn_pool.latent")) c.pool = VitConfig::Pool::map;
-  else if (w.has("fc_norm.weight") || c.class_tokens == 0) c.pool = VitConfig::Pool::average;
+  if (w.has("attn_pool.latent"))
+    c.pool = VitConfig::Pool::map;
+  else if (w.has("fc_norm.weight") || c.class_tokens == 0)
+    c.pool = VitConfig::Pool::average;
   // timm's widths whose heads are not 64 wide: so400m, huge, giant, gigantic.
-  static const std::map<int64_t, int64_t> kHeads = {{1152, 16}, {1280, 16}, {1408, 16}, {1536, 24}, {1664, 16}};
+  static const std::map<int64_t, int64_t> kHeads = {
+      {1152, 16}, {1280, 16}, {1408, 16}, {1536, 24}, {1664, 16}};
   const auto known = kHeads.find(c.width);
   c.heads = known != kHeads.end() ? known->second : std::max<int64_t>(c.width / 64, 1);
   return c;
 }
 
 void apply_timm_name(std::string_view architecture, VitConfig& c) {
-  const auto is = [&](std::string_view part) { return architecture.find(part) != std::string::npos; };
+  const auto is = [&](std::string_view part) {
+    return architecture.find(part) != std::string::npos;
+  };
   c.post_norm = is("_rpn_");
   if (is("_clip_")) c.eps = 1e-5f;
   if (is("vit_base_patch16_gap_224")) c.heads = 16;
-  const bool wide_siglip = is("so400m_patch16_siglip") || is("giantopt") || is("base_patch32_siglip") ||
-                           (is("large_patch16_siglip") && is("_512"));
-  if (is("_quickgelu_")) c.activation = Unary::quick_gelu;
-  else if (wide_siglip) c.activation = Unary::gelu_tanh;
+  const bool wide_siglip = is("so400m_patch16_siglip") || is("giantopt") ||
+                           is("base_patch32_siglip") || (is("large_patch16_siglip") && is("_512"));
+  if (is("_quickgelu_"))
+    c.activation = Unary::quick_gelu;
+  else if (wide_siglip)
+    c.activation = Unary::gelu_tanh;
 }
 
 namespace {
 
 class Vit final : public Model {
  public:
-  Vit(const Weights& w, const VitConfig& c, ImageProcessor processor, std::vector<std::string> labels)
+  Vit(const Weights& w, const VitConfig& c, ImageProcessor processor,
+      std::vector<std::string> labels)
       : encoder_(w, c), processor_(processor), labels_(std::move(labels)) {
-    if (const auto shape = w.shape_of("head.weight")) head_ = Linear(w / "head", c.width, (*shape)[0]);
-    if (const auto shape = w.shape_of("head_dist.weight")) head_dist_ = Linear(w / "head_dist", c.width, (*shape)[0]);
+    if (const auto shape = w.shape_of("head.weight"))
+      head_ = Linear(w / "head", c.width, (*shape)[0]);
+    if (const auto shape = w.shape_of("head_dist.weight"))
+      head_dist_ = Linear(w / "head_dist", c.width, (*shape)[0]);
     // transformers' pooler is a leftover of BERT: no published ViT was trained with it.
     w.ignore("pooler");
   }
@@ -288,7 +310,9 @@ class Vit final : public Model {
   bool has_classifier() const override { return head_.weight.out_features() > 0; }
   const std::vector<std::string>& labels() const override { return labels_; }
 
-  Tensor embed_image(const Tensor& pixels) const override { return encoder_.pool(encoder_(pixels)); }
+  Tensor embed_image(const Tensor& pixels) const override {
+    return encoder_.pool(encoder_(pixels));
+  }
 
   Tensor classify(const Tensor& pixels) const override {
     if (!has_classifier()) return Model::classify(pixels);
@@ -358,9 +382,11 @@ bool matches(const ModelFolder& folder) {
   static constexpr std::string_view kNames[] = {"vit_", "deit", "flexivit_", "eva_large_"};
   // Rotary positions, which leave no tensor: timm's Perception Encoders.
   if (type.starts_with("vit_pe_")) return false;
-  if (!type.empty() && std::ranges::none_of(kNames, [&](auto name) { return type.starts_with(name); })) return false;
-  return folder.has_tensor("patch_embed.proj.weight") && folder.has_tensor("blocks.0.attn.qkv.weight") &&
-         folder.has_tensor("pos_embed");
+  if (!type.empty() &&
+      std::ranges::none_of(kNames, [&](auto name) { return type.starts_with(name); }))
+    return false;
+  return folder.has_tensor("patch_embed.proj.weight") &&
+         folder.has_tensor("blocks.0.attn.qkv.weight") && folder.has_tensor("pos_embed");
 }
 
 Weights::Rename rename(const ModelFolder& folder) {
@@ -377,8 +403,8 @@ VitConfig transformers_config(const Config& json, VitConfig c) {
   const auto agree = [&](const char* field, int64_t found) {
     const auto said = json.require<int64_t>(field);
     if (said != found) {
-      fail(ErrorCode::corrupt_data, "{}: '{}' is {} but the tensors of the checkpoint say {}", json.place(),
-           field, said, found);
+      fail(ErrorCode::corrupt_data, "{}: '{}' is {} but the tensors of the checkpoint say {}",
+           json.place(), field, said, found);
     }
   };
   agree("hidden_size", c.width);
@@ -386,8 +412,11 @@ VitConfig transformers_config(const Config& json, VitConfig c) {
   agree("intermediate_size", c.hidden);
   agree("patch_size", c.patch);
   const nlohmann::json size = json.get<nlohmann::json>("image_size", 224);
-  if (size.is_array() && size.size() == 2 && size[0].is_number_integer() && size[1].is_number_integer()) c.image = {size[0].get<int64_t>(), size[1].get<int64_t>()};
-  else if (size.is_number_integer()) c.image = {size.get<int64_t>(), size.get<int64_t>()};
+  if (size.is_array() && size.size() == 2 && size[0].is_number_integer() &&
+      size[1].is_number_integer())
+    c.image = {size[0].get<int64_t>(), size[1].get<int64_t>()};
+  else if (size.is_number_integer())
+    c.image = {size.get<int64_t>(), size.get<int64_t>()};
   return c;
 }
 
@@ -395,53 +424,68 @@ VitConfig timm_config(const Config& json, VitConfig c) {
   const Config args = json.at("model_args");
   apply_timm_name(json.get<std::string>("architecture", ""), c);
   c.heads = args.get<int64_t>("num_heads", c.heads);
-  if (args.has("act_layer")) c.activation = parse_activation(args.get<std::string>("act_layer", "gelu"));
-  const std::string pool = json.get<std::string>("global_pool", args.get<std::string>("global_pool", ""));
-  if (pool == "avg") c.pool = VitConfig::Pool::average;
-  else if (pool == "token") c.pool = VitConfig::Pool::token;
-  else if (pool == "map") c.pool = VitConfig::Pool::map;
-  else if (!pool.empty()) fail(ErrorCode::unsupported, "{}: global_pool '{}'", json.place(), pool);
+  if (args.has("act_layer"))
+    c.activation = parse_activation(args.get<std::string>("act_layer", "gelu"));
+  const std::string pool =
+      json.get<std::string>("global_pool", args.get<std::string>("global_pool", ""));
+  if (pool == "avg")
+    c.pool = VitConfig::Pool::average;
+  else if (pool == "token")
+    c.pool = VitConfig::Pool::token;
+  else if (pool == "map")
+    c.pool = VitConfig::Pool::map;
+  else if (!pool.empty())
+    fail(ErrorCode::unsupported, "{}: global_pool '{}'", json.place(), pool);
   const nlohmann::json size = json.at("pretrained_cfg").get<nlohmann::json>("input_size", nullptr);
-  if (size.is_array() && size.size() == 3 && size[1].is_number_integer() && size[2].is_number_integer() &&
-      size[1] != size[2]) {
+  if (size.is_array() && size.size() == 3 && size[1].is_number_integer() &&
+      size[2].is_number_integer() && size[1] != size[2]) {
     c.image = {size[1].get<int64_t>(), size[2].get<int64_t>()};
   }
   return c;
 }
 
 ImageProcessor processor_of(const ModelFolder& folder, const VitConfig& c) {
-  if (folder.processor) return ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
+  if (folder.processor)
+    return ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
   const Config timm = folder.config.at("pretrained_cfg");
   if (timm) return ImageProcessor::from_timm(timm.json(), timm.place());
   // augreg, the most published timm ViTs: crop 0.9, mean and std 0.5.
-  nlohmann::json guess = {{"input_size", {3, c.image[0], c.image[1]}}, {"crop_pct", 0.9},
-                          {"mean", {0.5, 0.5, 0.5}}, {"std", {0.5, 0.5, 0.5}}};
-  log(LogLevel::info, fmt::format("{}: no preprocessing in the folder; bicubic, crop 0.9, mean and std 0.5 are assumed",
-                                  folder.path.string()));
+  nlohmann::json guess = {{"input_size", {3, c.image[0], c.image[1]}},
+                          {"crop_pct", 0.9},
+                          {"mean", {0.5, 0.5, 0.5}},
+                          {"std", {0.5, 0.5, 0.5}}};
+  log(LogLevel::info,
+      fmt::format(
+          "{}: no preprocessing in the folder; bicubic, crop 0.9, mean and std 0.5 are assumed",
+          folder.path.string()));
   return ImageProcessor::from_timm(guess, "default");
 }
 
 std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
   const bool transformers = is_transformers(folder);
   VitConfig c = vit_config_from_shapes(w);
-  if (transformers) c = transformers_config(folder.config, c);
-  else if (folder.config) c = timm_config(folder.config, c);
+  if (transformers)
+    c = transformers_config(folder.config, c);
+  else if (folder.config)
+    c = timm_config(folder.config, c);
   if (!transformers && c.class_tokens == 2) c.pool = VitConfig::Pool::distilled;
   if (c.width % c.heads != 0) {
-    fail(ErrorCode::corrupt_data, "{}: {} heads do not divide a width of {}", folder.config.place(), c.heads, c.width);
+    fail(ErrorCode::corrupt_data, "{}: {} heads do not divide a width of {}", folder.config.place(),
+         c.heads, c.width);
   }
   auto model = std::make_unique<Vit>(w, c, processor_of(folder, c), read_labels(folder));
   // A block with other parts than a ViT's computes something else.
   for (const std::string& name : w.report().unused) {
     if (name.find("blocks.") == std::string::npos) continue;
-    fail(ErrorCode::unsupported, "{}: the tensor {} belongs to a kind of block that vit does not have", w.path(), name);
+    fail(ErrorCode::unsupported,
+         "{}: the tensor {} belongs to a kind of block that vit does not have", w.path(), name);
   }
   return model;
 }
 
 }  // namespace
 
-const Family kVitFamily = {"vit", "ViTModel, ViTForImageClassification, DeiT..., timm vit_*, deit*", matches,
-                           rename, load};
+const Family kVitFamily = {"vit", "ViTModel, ViTForImageClassification, DeiT..., timm vit_*, deit*",
+                           matches, rename, load};
 
 }  // namespace ocelli

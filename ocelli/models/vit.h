@@ -19,7 +19,7 @@ struct VitConfig {
   bool antialias = true;      // of resized position embeddings: timm yes, transformers no
   double grid_offset = 0;  // added to the new grid for the scale of the resizing: Meta's DINO, 0.1
   Pool pool = Pool::token;
-  bool post_norm = false;     // norms after attention and MLP: timm's ResPostBlock
+  bool post_norm = false;  // norms after attention and MLP: timm's ResPostBlock
   Unary activation = Unary::gelu;
   float eps = 1e-6f;
 };

@@ -9,7 +9,9 @@
 
 namespace ocelli {
 
-Linear::Linear(Tensor w, Tensor bias) : weight(std::move(w), std::move(bias)) { weight.pack(); }
+Linear::Linear(Tensor w, Tensor bias) : weight(std::move(w), std::move(bias)) {
+  weight.pack();
+}
 
 Linear::Linear(const Weights& w, int64_t in, int64_t out, bool bias)
     : Linear(w.get("weight", {out, in}), bias ? w.get("bias", {out}) : Tensor()) {
@@ -36,15 +38,20 @@ Linear::Linear(const Weights& w, std::span<const std::string_view> parts, int64_
 }
 
 LayerNorm::LayerNorm(const Weights& w, int64_t channels, float eps_, bool has_bias)
-    : weight(w.get("weight", {channels})), bias(has_bias ? w.get("bias", {channels}) : Tensor()),
+    : weight(w.get("weight", {channels})),
+      bias(has_bias ? w.get("bias", {channels}) : Tensor()),
       eps(eps_) {}
 
-Tensor LayerNorm::operator()(const Tensor& x) const { return layer_norm(x, weight, bias, eps); }
+Tensor LayerNorm::operator()(const Tensor& x) const {
+  return layer_norm(x, weight, bias, eps);
+}
 
 Embedding::Embedding(const Weights& w, int64_t count, int64_t channels)
     : weight(w.get("weight", {count, channels})) {}
 
-Tensor Embedding::operator()(const Tensor& indices) const { return embedding(indices, weight); }
+Tensor Embedding::operator()(const Tensor& indices) const {
+  return embedding(indices, weight);
+}
 
 BatchNorm::BatchNorm(const Weights& w, int64_t channels, float eps)
     : scale(Tensor::empty({channels})), shift(Tensor::empty({channels})) {

@@ -20,15 +20,15 @@ struct Weights::State {
 Weights::Weights(std::shared_ptr<State> state, std::string prefix)
     : state_(std::move(state)), prefix_(std::move(prefix)) {}
 
-Weights::Weights(std::shared_ptr<const TensorSource> source) : Weights(std::move(source), Options{}) {}
+Weights::Weights(std::shared_ptr<const TensorSource> source)
+    : Weights(std::move(source), Options{}) {}
 
 Weights::Weights(std::shared_ptr<const TensorSource> source, Options options)
     : state_(std::make_shared<State>()) {
   state_->source = std::move(source);
   state_->options = std::move(options);
   for (const TensorInfo& info : state_->source->tensors()) {
-    const std::string name =
-        state_->options.rename ? state_->options.rename(info.name) : info.name;
+    const std::string name = state_->options.rename ? state_->options.rename(info.name) : info.name;
     if (name.empty()) continue;
     const auto [entry, inserted] = state_->tensors.emplace(name, info);
     if (!inserted) {
@@ -48,8 +48,12 @@ std::string Weights::full(std::string_view name) const {
   return prefix_.empty() ? std::string(name) : fmt::format("{}.{}", prefix_, name);
 }
 
-Weights Weights::operator/(std::string_view name) const { return {state_, full(name)}; }
-Weights Weights::operator/(int64_t index) const { return *this / std::to_string(index); }
+Weights Weights::operator/(std::string_view name) const {
+  return {state_, full(name)};
+}
+Weights Weights::operator/(int64_t index) const {
+  return *this / std::to_string(index);
+}
 
 namespace {
 
@@ -99,7 +103,9 @@ Tensor Weights::get(std::string_view name) const {
   return to(state_->source->load(entry->second.name), DType::f32);
 }
 
-bool Weights::has(std::string_view name) const { return state_->tensors.contains(full(name)); }
+bool Weights::has(std::string_view name) const {
+  return state_->tensors.contains(full(name));
+}
 
 bool Weights::exists() const {
   const std::string start = prefix_ + ".";
@@ -146,6 +152,8 @@ WeightsReport Weights::report() const {
   return report;
 }
 
-int64_t Weights::parameter_count() const { return state_->parameters; }
+int64_t Weights::parameter_count() const {
+  return state_->parameters;
+}
 
 }  // namespace ocelli

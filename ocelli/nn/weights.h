@@ -56,7 +56,7 @@ class Weights {
   // The tensor was packed or copied: the checkpoint's memory behind it may go.
   void release(std::string_view name) const;
 
-  std::string path() const;    // of the checkpoint, for messages
+  std::string path() const;  // of the checkpoint, for messages
   const std::string& prefix() const { return prefix_; }
   WeightsReport report() const;
   // Parameters handed out so far.

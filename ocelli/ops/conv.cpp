@@ -7,14 +7,16 @@
 namespace ocelli {
 
 Conv2dWeight::Conv2dWeight(Tensor weight, Tensor bias, const Conv2dOptions& options)
-    : weight_(std::move(weight)), bias_(std::move(bias)), shape_(weight_.shape()),
+    : weight_(std::move(weight)),
+      bias_(std::move(bias)),
+      shape_(weight_.shape()),
       options_(options) {
   check(shape_.rank() == 4 && shape_[2] >= 1 && shape_[3] >= 1,
         "conv2d: weight is {}; [out, in / groups, height, width] is needed", shape_);
-  check(options.groups >= 1 && shape_[0] % options.groups == 0,
-        "conv2d: weight is {} in {} groups", shape_, options.groups);
-  check(!bias_.defined() || bias_.shape() == Shape{shape_[0]}, "conv2d: weight is {} but bias is {}",
-        shape_, bias_.shape());
+  check(options.groups >= 1 && shape_[0] % options.groups == 0, "conv2d: weight is {} in {} groups",
+        shape_, options.groups);
+  check(!bias_.defined() || bias_.shape() == Shape{shape_[0]},
+        "conv2d: weight is {} but bias is {}", shape_, bias_.shape());
   for (int i = 0; i < 2; ++i) {
     const auto k = static_cast<size_t>(i);
     check(options.stride[k] >= 1 && options.dilation[k] >= 1 && options.padding[k] >= 0 &&
@@ -48,10 +50,11 @@ struct Plan {
     options.padding = padding;
     check(x.rank() == 4 && x[3] == w[1] * options.groups,
           "conv2d: x is {} but weight is {} in {} groups", x, w, options.groups);
-    shape = {x[0],
-             output_size(x[1], padding[0] + padding[2], w[2], options.dilation[0], options.stride[0]),
-             output_size(x[2], padding[1] + padding[3], w[3], options.dilation[1], options.stride[1]),
-             w[0]};
+    shape = {
+        x[0],
+        output_size(x[1], padding[0] + padding[2], w[2], options.dilation[0], options.stride[0]),
+        output_size(x[2], padding[1] + padding[3], w[3], options.dilation[1], options.stride[1]),
+        w[0]};
     count_flops(2 * shape.numel() * w[1] * w[2] * w[3]);
   }
 };
@@ -60,7 +63,8 @@ bool is_pointwise(const Conv2dWeight* weight) {
   if (!weight) return true;
   const Conv2dOptions& o = weight->options();
   return weight->shape()[2] == 1 && weight->shape()[3] == 1 && o.groups == 1 &&
-         o.stride == std::array<int64_t, 2>{1, 1} && o.padding == std::array<int64_t, 4>{0, 0, 0, 0};
+         o.stride == std::array<int64_t, 2>{1, 1} &&
+         o.padding == std::array<int64_t, 4>{0, 0, 0, 0};
 }
 
 }  // namespace
@@ -88,9 +92,10 @@ Tensor conv2d(const Tensor& x, const Conv2dWeight& weight, const std::array<int6
   const Tensor residual =
       epilogue.residual.defined() ? contiguous(epilogue.residual) : epilogue.residual;
   const View scale = epilogue.scale, residual_view = residual;
-  backend::current().conv2d_packed(y, contiguous(x), *weight.packed(), options,
-                                   {epilogue.activation, epilogue.scale.defined() ? &scale : nullptr,
-                                    residual.defined() ? &residual_view : nullptr});
+  backend::current().conv2d_packed(
+      y, contiguous(x), *weight.packed(), options,
+      {epilogue.activation, epilogue.scale.defined() ? &scale : nullptr,
+       residual.defined() ? &residual_view : nullptr});
   return y;
 }
 
@@ -100,25 +105,32 @@ Tensor inverted_residual(const Tensor& x, const InvertedResidual& block) {
   check(is_pointwise(expand) && is_pointwise(project),
         "inverted_residual: expand and project must be 1 x 1, without stride, padding and groups");
   check(w[1] == 1 && depthwise->options().groups == w[0],
-        "inverted_residual: weight is {} in {} groups, which is not depthwise", w, depthwise->options().groups);
+        "inverted_residual: weight is {} in {} groups, which is not depthwise", w,
+        depthwise->options().groups);
   if (!depthwise->packed() || w[0] == 1) {
     const Tensor wide = expand ? conv2d(x, *expand, {.activation = activation}) : x;
-    if (!project) return conv2d(wide, *depthwise, padding, {.activation = activation, .residual = residual});
-    return conv2d(conv2d(wide, *depthwise, padding, {.activation = activation}), *project, {.residual = residual});
+    if (!project)
+      return conv2d(wide, *depthwise, padding, {.activation = activation, .residual = residual});
+    return conv2d(conv2d(wide, *depthwise, padding, {.activation = activation}), *project,
+                  {.residual = residual});
   }
   check(x.dtype() == DType::f32, "inverted_residual: x is {}; f32 is needed", x.dtype());
   const Shape wide = expand ? Plan(x.shape(), *expand, {}).shape : x.shape();
   const auto [options, filtered] = Plan(wide, *depthwise, padding);
   const Shape shape = project ? Plan(filtered, *project, {}).shape : filtered;
-  check(!residual.defined() || residual.shape() == shape, "inverted_residual: output is {} but residual is {}",
-        shape, residual.shape());
-  const Tensor y = Tensor::empty(shape), added = residual.defined() ? contiguous(residual) : residual;
+  check(!residual.defined() || residual.shape() == shape,
+        "inverted_residual: output is {} but residual is {}", shape, residual.shape());
+  const Tensor y = Tensor::empty(shape),
+               added = residual.defined() ? contiguous(residual) : residual;
   const View added_view = added;
-  backend::current().inverted_residual(
-      y, contiguous(x),
-      {.expand = expand ? expand->packed() : nullptr, .depthwise = depthwise->packed(),
-       .project = project ? project->packed() : nullptr, .channels = w[0], .params = options,
-       .activation = activation, .residual = added.defined() ? &added_view : nullptr});
+  backend::current().inverted_residual(y, contiguous(x),
+                                       {.expand = expand ? expand->packed() : nullptr,
+                                        .depthwise = depthwise->packed(),
+                                        .project = project ? project->packed() : nullptr,
+                                        .channels = w[0],
+                                        .params = options,
+                                        .activation = activation,
+                                        .residual = added.defined() ? &added_view : nullptr});
   return y;
 }
 

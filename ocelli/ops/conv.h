@@ -5,7 +5,8 @@
 
 namespace ocelli {
 
-using Conv2dOptions = backend::Conv2d;  // stride, padding (top, left, bottom, right), dilation, groups
+using Conv2dOptions =
+    backend::Conv2d;  // stride, padding (top, left, bottom, right), dilation, groups
 
 class Conv2dWeight {
  public:
@@ -32,9 +33,9 @@ Tensor conv2d(const Tensor& x, const Conv2dWeight& weight, Epilogue epilogue = {
 Tensor conv2d(const Tensor& x, const Conv2dWeight& weight, const std::array<int64_t, 4>& padding,
               Epilogue epilogue = {});
 
-// y = residual + project(activation(depthwise(activation(expand(x))))), where the wide maps in between
-// need not be in memory. Sandler et al., arXiv 1801.04381. `expand` and `project` are 1 x 1 and may be
-// null; `padding` is the depthwise convolution's.
+// y = residual + project(activation(depthwise(activation(expand(x))))), where the wide maps in
+// between need not be in memory. Sandler et al., arXiv 1801.04381. `expand` and `project` are 1 x 1
+// and may be null; `padding` is the depthwise convolution's.
 struct InvertedResidual {
   const Conv2dWeight* expand = nullptr;
   const Conv2dWeight* depthwise = nullptr;

@@ -24,7 +24,11 @@ Tensor binary(backend::Binary kind, const Tensor& a, const Tensor& b) {
   return y;
 }
 
-Tensor operator*(const Tensor& a, float b) { return a * Tensor::full({}, b); }
-Tensor operator+(const Tensor& a, float b) { return a + Tensor::full({}, b); }
+Tensor operator*(const Tensor& a, float b) {
+  return a * Tensor::full({}, b);
+}
+Tensor operator+(const Tensor& a, float b) {
+  return a + Tensor::full({}, b);
+}
 
 }  // namespace ocelli

@@ -5,7 +5,9 @@ namespace {
 thread_local FlopCounter* innermost = nullptr;
 }
 
-FlopCounter::FlopCounter() : outer_(innermost) { innermost = this; }
+FlopCounter::FlopCounter() : outer_(innermost) {
+  innermost = this;
+}
 FlopCounter::~FlopCounter() {
   innermost = outer_;
   count_flops(total_);

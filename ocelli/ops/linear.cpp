@@ -11,8 +11,8 @@ namespace ocelli {
 LinearWeight::LinearWeight(Tensor weight, Tensor bias)
     : weight_(std::move(weight)), bias_(std::move(bias)), shape_(weight_.shape()) {
   check(shape_.rank() == 2, "linear: weight is {}; two dimensions are needed", shape_);
-  check(!bias_.defined() || bias_.shape() == Shape{shape_[0]}, "linear: weight is {} but bias is {}",
-        shape_, bias_.shape());
+  check(!bias_.defined() || bias_.shape() == Shape{shape_[0]},
+        "linear: weight is {} but bias is {}", shape_, bias_.shape());
 }
 
 void LinearWeight::pack() {
@@ -27,12 +27,16 @@ namespace {
 // The memory the output goes to: the residual's own where nobody else looks at it.
 Tensor output_for(const Shape& shape, const Epilogue& epilogue) {
   const Tensor &out = epilogue.out, &residual = epilogue.residual;
-  check(!out.defined() || (out.shape() == shape && out.dtype() == DType::f32 && !residual.defined()),
-        "linear: output is {} but out is {}{}", shape, out.shape(), residual.defined() ? " beside a residual" : "");
+  check(
+      !out.defined() || (out.shape() == shape && out.dtype() == DType::f32 && !residual.defined()),
+      "linear: output is {} but out is {}{}", shape, out.shape(),
+      residual.defined() ? " beside a residual" : "");
   if (out.defined()) return out;
-  check(!residual.defined() || residual.shape() == shape, "linear: output is {} but residual is {}", shape,
-        residual.shape());
-  return residual.defined() && residual.is_unique() && residual.is_contiguous() ? residual : Tensor::empty(shape);
+  check(!residual.defined() || residual.shape() == shape, "linear: output is {} but residual is {}",
+        shape, residual.shape());
+  return residual.defined() && residual.is_unique() && residual.is_contiguous()
+             ? residual
+             : Tensor::empty(shape);
 }
 
 }  // namespace
@@ -60,10 +64,12 @@ Tensor linear(const Tensor& x, const LinearWeight& weight, Epilogue epilogue) {
     return y;
   }
   const auto rows_of = [&](const Tensor& t, int64_t width) {
-    return t.can_view({rows, width}) && t.strides()[-1] == 1 ? t.view({rows, width}) : contiguous(t).view({rows, width});
+    return t.can_view({rows, width}) && t.strides()[-1] == 1 ? t.view({rows, width})
+                                                             : contiguous(t).view({rows, width});
   };
   const View scale = epilogue.scale;
-  const Tensor residual = epilogue.residual.defined() ? contiguous(epilogue.residual).view({rows, out}) : Tensor();
+  const Tensor residual =
+      epilogue.residual.defined() ? contiguous(epilogue.residual).view({rows, out}) : Tensor();
   const View residual_view = residual;
   const Tensor y_rows = rows_of(y, out);
   device.linear(y_rows, rows_of(x, in), *weight.packed(),

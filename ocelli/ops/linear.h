@@ -33,7 +33,7 @@ struct Epilogue {
   Activation activation = {};
   Tensor scale = {};     // [N], layer scale
   Tensor residual = {};  // shape of the output; its memory is reused when handed over by move
-  Tensor out = {};       // where the result of linear goes, rows any distance apart; without residual
+  Tensor out = {};  // where the result of linear goes, rows any distance apart; without residual
 };
 
 // x [..., K] -> [..., N], f32. torch.nn.functional.linear with the usual followers fused.

@@ -15,7 +15,9 @@ void check_row(const char* op, const Tensor& x, const Tensor& row, const char* n
         x.shape(), name, row.shape());
 }
 
-const View* or_null(const Tensor& t, const View& view) { return t.defined() ? &view : nullptr; }
+const View* or_null(const Tensor& t, const View& view) {
+  return t.defined() ? &view : nullptr;
+}
 
 }  // namespace
 

@@ -18,15 +18,19 @@ int64_t output_size(int64_t in, int64_t kernel, int64_t stride, int64_t pad, boo
 Tensor pool(backend::Pool kind, const Tensor& x, const PoolOptions& o) {
   check(x.rank() == 4 && x.dtype() == DType::f32, "pool2d: x is {} {}", x.dtype(), x.shape());
   for (size_t i = 0; i < 2; ++i) {
-    check(o.kernel[i] >= 1 && o.stride[i] >= 1 && o.padding[i] >= 0 && 2 * o.padding[i] <= o.kernel[i],
+    check(o.kernel[i] >= 1 && o.stride[i] >= 1 && o.padding[i] >= 0 &&
+              2 * o.padding[i] <= o.kernel[i],
           "pool2d: kernel {}, stride {}, padding {}", o.kernel[i], o.stride[i], o.padding[i]);
   }
   const Tensor y = Tensor::empty(
       {x.size(0), output_size(x.size(1), o.kernel[0], o.stride[0], o.padding[0], o.ceil_mode),
        output_size(x.size(2), o.kernel[1], o.stride[1], o.padding[1], o.ceil_mode), x.size(3)});
-  backend::current().pool2d(
-      y, x, {kind, o.kernel, o.stride, {o.padding[0], o.padding[1], o.padding[0], o.padding[1]},
-             o.count_include_pad});
+  backend::current().pool2d(y, x,
+                            {kind,
+                             o.kernel,
+                             o.stride,
+                             {o.padding[0], o.padding[1], o.padding[0], o.padding[1]},
+                             o.count_include_pad});
   return y;
 }
 

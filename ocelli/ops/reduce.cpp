@@ -12,7 +12,8 @@ Tensor reduce(backend::Reduce kind, const Tensor& x, int dim) {
   const int64_t n = x.size(dim);
   check(n > 0 || kind == backend::Reduce::sum, "reduce: dimension {} of {} is empty", dim,
         x.shape());
-  Tensor rows = x.unsqueeze(-1).transpose(dim < 0 ? dim - 1 : dim, -1).squeeze(dim < 0 ? dim - 1 : dim);
+  Tensor rows =
+      x.unsqueeze(-1).transpose(dim < 0 ? dim - 1 : dim, -1).squeeze(dim < 0 ? dim - 1 : dim);
   Shape shape(std::span(rows.shape().begin(), static_cast<size_t>(rows.rank() - 1)));
   const Tensor y = Tensor::empty(shape);
   backend::current().reduce(kind, y, rows);
@@ -28,10 +29,18 @@ Tensor softmax(const Tensor& x) {
   return y;
 }
 
-Tensor sum(const Tensor& x, int dim) { return reduce(backend::Reduce::sum, x, dim); }
-Tensor mean(const Tensor& x, int dim) { return reduce(backend::Reduce::mean, x, dim); }
-Tensor amax(const Tensor& x, int dim) { return reduce(backend::Reduce::max, x, dim); }
-Tensor amin(const Tensor& x, int dim) { return reduce(backend::Reduce::min, x, dim); }
+Tensor sum(const Tensor& x, int dim) {
+  return reduce(backend::Reduce::sum, x, dim);
+}
+Tensor mean(const Tensor& x, int dim) {
+  return reduce(backend::Reduce::mean, x, dim);
+}
+Tensor amax(const Tensor& x, int dim) {
+  return reduce(backend::Reduce::max, x, dim);
+}
+Tensor amin(const Tensor& x, int dim) {
+  return reduce(backend::Reduce::min, x, dim);
+}
 
 namespace {
 
@@ -51,8 +60,10 @@ Tensor argmax(const Tensor& x) {
   const Tensor in = contiguous(x);
   const Tensor y = Tensor::empty(
       Shape(std::span(x.shape().begin(), static_cast<size_t>(x.rank() - 1))), DType::i32);
-  if (x.dtype() == DType::i32) argmax_rows<int32_t>(in, y.data<int32_t>());
-  else argmax_rows<float>(in, y.data<int32_t>());
+  if (x.dtype() == DType::i32)
+    argmax_rows<int32_t>(in, y.data<int32_t>());
+  else
+    argmax_rows<float>(in, y.data<int32_t>());
   return y;
 }
 

@@ -11,7 +11,8 @@ namespace ocelli {
 Tensor reshape(const Tensor& x, std::initializer_list<int64_t> shape);
 // Joins along `dim`; equal shapes elsewhere, equal dtypes.
 Tensor cat(const std::vector<Tensor>& tensors, int dim);
-// Rows of table [V, ...] at indices (any shape, i32): [indices..., ...]. torch.nn.functional.embedding.
+// Rows of table [V, ...] at indices (any shape, i32): [indices..., ...].
+// torch.nn.functional.embedding.
 Tensor embedding(const Tensor& indices, const Tensor& table);
 // One row a batch entry: x [B, N, C], indices [B] i32 -> [B, C].
 Tensor gather_rows(const Tensor& x, const Tensor& indices);

@@ -101,8 +101,12 @@ std::shared_ptr<void> allocate(size_t bytes) {
   return {pool().take(size), [size](void* block) { pool().give(block, size); }};
 }
 
-AllocatorStats allocator_stats() { return pool().stats(); }
+AllocatorStats allocator_stats() {
+  return pool().stats();
+}
 
-void release_cached_memory() { pool().release(); }
+void release_cached_memory() {
+  pool().release();
+}
 
 }  // namespace ocelli

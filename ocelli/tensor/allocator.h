@@ -10,8 +10,8 @@ namespace ocelli {
 
 struct AllocatorStats {
   int64_t bytes_in_use = 0;
-  int64_t bytes_cached = 0;         // freed, kept for reuse
-  int64_t system_allocations = 0;   // times the system was asked, since the start
+  int64_t bytes_cached = 0;        // freed, kept for reuse
+  int64_t system_allocations = 0;  // times the system was asked, since the start
 };
 
 // At least `bytes` bytes, uninitialised, 64-byte aligned. Throws out_of_memory. Thread-safe.

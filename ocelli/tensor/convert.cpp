@@ -10,16 +10,21 @@ namespace {
 
 template <typename T>
 auto load(T x) {
-  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) return to_float(x);
-  else return x;
+  if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>)
+    return to_float(x);
+  else
+    return x;
 }
 
 template <typename To, typename From>
 To convert(From from) {
   const auto x = load(from);
-  if constexpr (std::is_same_v<To, Half>) return to_half(static_cast<float>(x));
-  else if constexpr (std::is_same_v<To, BFloat16>) return to_bfloat16(static_cast<float>(x));
-  else return static_cast<To>(x);
+  if constexpr (std::is_same_v<To, Half>)
+    return to_half(static_cast<float>(x));
+  else if constexpr (std::is_same_v<To, BFloat16>)
+    return to_bfloat16(static_cast<float>(x));
+  else
+    return static_cast<To>(x);
 }
 
 template <typename F>
@@ -47,23 +52,23 @@ Tensor contiguous(const Tensor& t) {
   const int64_t inner = t.size(last), stride = t.strides()[last] * size;
   parallel_for(t.numel() / std::max<int64_t>(inner, 1), kGrain / std::max<int64_t>(inner, 1) + 1,
                [&](int64_t begin, int64_t end) {
-    for (int64_t row = begin; row < end; ++row) {
-      const char* from = static_cast<const char*>(t.raw());
-      for (int64_t rest = row, d = last - 1; d >= 0; --d) {
-        const int64_t n = t.shape()[static_cast<int>(d)];
-        from += rest % n * t.strides()[static_cast<int>(d)] * size;
-        rest /= n;
-      }
-      char* into = static_cast<char*>(out.raw()) + row * inner * size;
-      if (stride == size) {
-        std::memcpy(into, from, static_cast<size_t>(inner * size));
-      } else {
-        for (int64_t i = 0; i < inner; ++i) {
-          std::memcpy(into + i * size, from + i * stride, static_cast<size_t>(size));
-        }
-      }
-    }
-  });
+                 for (int64_t row = begin; row < end; ++row) {
+                   const char* from = static_cast<const char*>(t.raw());
+                   for (int64_t rest = row, d = last - 1; d >= 0; --d) {
+                     const int64_t n = t.shape()[static_cast<int>(d)];
+                     from += rest % n * t.strides()[static_cast<int>(d)] * size;
+                     rest /= n;
+                   }
+                   char* into = static_cast<char*>(out.raw()) + row * inner * size;
+                   if (stride == size) {
+                     std::memcpy(into, from, static_cast<size_t>(inner * size));
+                   } else {
+                     for (int64_t i = 0; i < inner; ++i) {
+                       std::memcpy(into + i * size, from + i * stride, static_cast<size_t>(size));
+                     }
+                   }
+                 }
+               });
   return out;
 }
 

@@ -27,8 +27,12 @@ constexpr DTypeInfo kTable[] = {
 
 }  // namespace
 
-size_t dtype_size(DType dtype) { return kTable[static_cast<size_t>(dtype)].size; }
-const char* dtype_name(DType dtype) { return kTable[static_cast<size_t>(dtype)].name; }
+size_t dtype_size(DType dtype) {
+  return kTable[static_cast<size_t>(dtype)].size;
+}
+const char* dtype_name(DType dtype) {
+  return kTable[static_cast<size_t>(dtype)].name;
+}
 
 DType parse_dtype(std::string_view name) {
   for (const DTypeInfo& info : kTable) {

@@ -68,7 +68,9 @@ int Tensor::wrap_dim(int dim) const {
   return dim < 0 ? dim + rank() : dim;
 }
 
-int64_t Tensor::size(int dim) const { return shape_[wrap_dim(dim)]; }
+int64_t Tensor::size(int dim) const {
+  return shape_[wrap_dim(dim)];
+}
 
 bool Tensor::is_contiguous() const {
   if (numel() == 0) return true;
@@ -100,8 +102,7 @@ bool view_strides(const Shape& old_shape, const Shape& old_strides, const Shape&
   int64_t run = 1, base = old_shape.rank() > 0 ? old_strides[-1] : 1, taken = 1;
   for (int old = old_shape.rank() - 1; old >= 0; --old) {
     run *= old_shape[old];
-    const bool ends = old == 0 || (old_shape[old - 1] != 1 &&
-                                   old_strides[old - 1] != run * base);
+    const bool ends = old == 0 || (old_shape[old - 1] != 1 && old_strides[old - 1] != run * base);
     if (!ends) continue;
     while (i >= 0 && (taken < run || shape[i] == 1)) {
       (*strides)[i] = taken * base;

@@ -18,7 +18,9 @@ struct View {
   Shape strides;
 
   template <typename T>
-  T* as() const { return static_cast<T*>(data); }
+  T* as() const {
+    return static_cast<T*>(data);
+  }
 };
 
 class Tensor {

@@ -30,18 +30,10 @@ const icu::Normalizer2& normalizer_of(NormalForm form) {
   UErrorCode status = U_ZERO_ERROR;
   const icu::Normalizer2* normalizer = nullptr;
   switch (form) {
-    case NormalForm::nfc:
-      normalizer = icu::Normalizer2::getNFCInstance(status);
-      break;
-    case NormalForm::nfd:
-      normalizer = icu::Normalizer2::getNFDInstance(status);
-      break;
-    case NormalForm::nfkc:
-      normalizer = icu::Normalizer2::getNFKCInstance(status);
-      break;
-    case NormalForm::nfkd:
-      normalizer = icu::Normalizer2::getNFKDInstance(status);
-      break;
+    case NormalForm::nfc: normalizer = icu::Normalizer2::getNFCInstance(status); break;
+    case NormalForm::nfd: normalizer = icu::Normalizer2::getNFDInstance(status); break;
+    case NormalForm::nfkc: normalizer = icu::Normalizer2::getNFKCInstance(status); break;
+    case NormalForm::nfkd: normalizer = icu::Normalizer2::getNFKDInstance(status); break;
   }
   check_icu(status);
   return *normalizer;

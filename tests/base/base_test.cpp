@@ -46,11 +46,14 @@ TEST(Shape, CountsAndPrints) {
   EXPECT_EQ((Shape{2, 3}).str(), "[2, 3]");
   EXPECT_EQ((Shape{2, 3})[-1], 3);
   EXPECT_EQ(contiguous_strides({2, 3, 4}), (Shape{12, 4, 1}));
-  EXPECT_EQ(contiguous_strides({0, int64_t{1} << 40, int64_t{1} << 40}), (Shape{0, int64_t{1} << 40, 1}));
+  EXPECT_EQ(contiguous_strides({0, int64_t{1} << 40, int64_t{1} << 40}),
+            (Shape{0, int64_t{1} << 40, 1}));
 }
 
 TEST(Shape, RefusesOverflowAndNegative) {
-  EXPECT_EQ(code_of([] { (void)Shape{int64_t{1} << 40, int64_t{1} << 40}.numel(); }),
+  EXPECT_EQ(code_of([] {
+              (void)Shape{int64_t{1} << 40, int64_t{1} << 40}.numel();
+            }),
             ErrorCode::invalid_argument);
   EXPECT_EQ(code_of([] { Shape{-1}; }), ErrorCode::invalid_argument);
 }
@@ -94,10 +97,9 @@ TEST(Threads, WorkGoesOnAfterAPause) {
 }
 
 TEST(Threads, ParallelForHandsTheErrorOn) {
-  EXPECT_EQ(code_of([] {
-              parallel_for(100, 1, [](int64_t, int64_t) { fail(ErrorCode::io, "no"); });
-            }),
-            ErrorCode::io);
+  EXPECT_EQ(
+      code_of([] { parallel_for(100, 1, [](int64_t, int64_t) { fail(ErrorCode::io, "no"); }); }),
+      ErrorCode::io);
 }
 
 TEST(File, AtomicWriteLeavesNothingWithoutCommit) {

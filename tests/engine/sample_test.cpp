@@ -1,5 +1,5 @@
-// Real weights on the photographs of imagenet1k-sample, from the file on: the accuracy of timm, and its
-// embeddings (tools/goldens/sample.py).
+// Real weights on the photographs of imagenet1k-sample, from the file on: the accuracy of timm, and
+// its embeddings (tools/goldens/sample.py).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -26,7 +26,8 @@ class Sample : public testing::TestWithParam<Case> {
   void SetUp() override {
     const fs::path photos = kRoot / ".data/imagenet1k-sample";
     for (const fs::path& path : {photos, GetParam().model}) {
-      if (!fs::exists(path)) GTEST_SKIP() << path << " is absent; `make test` puts it there from ../shared and PyPI";
+      if (!fs::exists(path))
+        GTEST_SKIP() << path << " is absent; `make test` puts it there from ../shared and PyPI";
     }
     std::vector<fs::path> files;
     for (const auto& entry : fs::directory_iterator(photos)) files.push_back(entry.path());
@@ -51,7 +52,8 @@ TEST_P(Sample, HasTheAccuracyOfTheReference) {
 }
 
 TEST_P(Sample, EmbedsAsTheReference) {
-  const fs::path file = kRoot / "tests/engine/data" / (std::string("sample_") + GetParam().name + ".npy");
+  const fs::path file =
+      kRoot / "tests/engine/data" / (std::string("sample_") + GetParam().name + ".npy");
   const Tensor expected = to(read_npy(file), DType::f32);
   std::vector<std::string> paths;
   for (size_t i = 0; i < images_.paths.size(); i += 12) paths.push_back(images_.paths[i]);

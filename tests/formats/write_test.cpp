@@ -165,7 +165,8 @@ TEST(OpenCheckpoint, KnowsSafetensorsWhateverTheLengthOfTheHeader) {
   const TempFolder folder;
   const std::filesystem::path file = folder / "x.safetensors";
   for (int padding = 0; padding < 256; padding += 8) {
-    write_safetensors(file, std::vector<NamedTensor>{{"x", Tensor::full({1}, 2)}}, {{"pad", std::string(padding, '-')}});
+    write_safetensors(file, std::vector<NamedTensor>{{"x", Tensor::full({1}, 2)}},
+                      {{"pad", std::string(padding, '-')}});
     ASSERT_EQ(open_checkpoint(file)->load("x").data<float>()[0], 2) << padding;
   }
 }

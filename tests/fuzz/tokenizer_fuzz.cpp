@@ -58,12 +58,9 @@ std::shared_ptr<const Tokenizer> open(int kind, const std::vector<std::string>& 
       options.pad_token = "<pad>";
       return make_pipeline(json, "fuzz", options);
     }
-    case 1:
-      return make_siglip_tokenizer(SentencePieceFile::parse(parts[0], "fuzz"), {});
-    case 2:
-      return make_simple_tokenizer(read_simple_merges(parts[0], "fuzz"), "fuzz", {});
-    default:
-      return open_folder(parts);
+    case 1: return make_siglip_tokenizer(SentencePieceFile::parse(parts[0], "fuzz"), {});
+    case 2: return make_simple_tokenizer(read_simple_merges(parts[0], "fuzz"), "fuzz", {});
+    default: return open_folder(parts);
   }
 }
 

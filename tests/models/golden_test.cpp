@@ -1,5 +1,6 @@
 // Every folder of tests/goldens is a tiny model as its library saved it, with inputs and outputs in
-// expected.safetensors (tools/goldens). Each is opened as a user's would be, and must give the same.
+// expected.safetensors (tools/goldens). Each is opened as a user's would be, and must give the
+// same.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -32,13 +33,16 @@ std::vector<std::string> cases() {
 
 // ModelFolder wants one checkpoint beside expected.safetensors, which is not part of the model.
 fs::path checkpoint_of(const fs::path& folder) {
-  for (const char* name : {"model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors", "checkpoint.pth", "model.pt"}) {
+  for (const char* name : {"model.safetensors", "pytorch_model.bin", "open_clip_model.safetensors",
+                           "checkpoint.pth", "model.pt"}) {
     if (fs::exists(folder / name)) return folder / name;
   }
   return folder;
 }
 
-Tensor channels_last(const Tensor& t) { return contiguous(t.permute({0, 2, 3, 1})); }
+Tensor channels_last(const Tensor& t) {
+  return contiguous(t.permute({0, 2, 3, 1}));
+}
 
 void expect_close(const Tensor& actual, const Tensor& expected, const std::string& what) {
   // Feature maps: ours are channels last.
@@ -81,7 +85,8 @@ Opened open(const fs::path& path) {
   const Weights weights(result.folder.checkpoint, {.rename = family.rename(result.folder)});
   result.model = family.load(result.folder, weights);
   const WeightsReport report = weights.report();
-  EXPECT_TRUE(report.unused.empty()) << path.filename() << ": " << report.unused.front() << " is not used";
+  EXPECT_TRUE(report.unused.empty())
+      << path.filename() << ": " << report.unused.front() << " is not used";
   return result;
 }
 
@@ -93,7 +98,8 @@ void compare(const std::string& name) {
   std::map<std::string, Tensor> inputs;
   int compared = 0;
   for (const TensorInfo& info : expected.tensors()) {
-    if (info.name.ends_with(".pixels")) inputs[info.name.substr(0, info.name.find('.'))] = channels_last(expected.load(info.name));
+    if (info.name.ends_with(".pixels"))
+      inputs[info.name.substr(0, info.name.find('.'))] = channels_last(expected.load(info.name));
   }
   if (fs::exists(path / "photo.png")) {
     const Image photo = decode_image_file(path / "photo.png");
@@ -108,8 +114,10 @@ void compare(const std::string& name) {
     if (what == "pixels" || what == "ids" || what == "mask") continue;
     const Tensor value = expected.load(info.name);
     const auto number = [&] { return std::stoi(what.substr(what.find('.') + 1)); };
-    if (what == "logits") expect_close(model.classify(inputs.at(input)), value, place);
-    else if (what == "embedding") expect_close(model.embed_image(inputs.at(input)), value, place);
+    if (what == "logits")
+      expect_close(model.classify(inputs.at(input)), value, place);
+    else if (what == "embedding")
+      expect_close(model.embed_image(inputs.at(input)), value, place);
     else if (what.starts_with("features."))
       expect_close(model.features(inputs.at(input), {.layers = {number()}})[0], value, place);
     else if (what.starts_with("attention.")) {
@@ -127,7 +135,8 @@ void compare(const std::string& name) {
       const Tensor ids = to(expected.load(input + ".ids"), DType::i32);
       expect_close(model.embed_text(ids, Tensor()), value, place);
     } else if (what == "scale") {
-      EXPECT_NEAR(model.similarity().scale, value.data<float>()[0], 1e-4 * value.data<float>()[0]) << place;
+      EXPECT_NEAR(model.similarity().scale, value.data<float>()[0], 1e-4 * value.data<float>()[0])
+          << place;
     } else if (what == "bias") {
       EXPECT_NEAR(model.similarity().bias, value.data<float>()[0], 1e-5) << place;
     } else {
@@ -140,18 +149,22 @@ void compare(const std::string& name) {
 
 class Golden : public testing::TestWithParam<std::string> {};
 
-TEST_P(Golden, CpuBackendEqualsTheReferenceLibrary) { compare(GetParam()); }
+TEST_P(Golden, CpuBackendEqualsTheReferenceLibrary) {
+  compare(GetParam());
+}
 
 TEST_P(Golden, ReferenceBackendEqualsTheReferenceLibrary) {
   backend::UseBackend scope(backend::reference());
   compare(GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(Case, Golden, testing::ValuesIn(cases()), [](const auto& c) { return c.param; });
+INSTANTIATE_TEST_SUITE_P(Case, Golden, testing::ValuesIn(cases()),
+                         [](const auto& c) { return c.param; });
 
 TEST(GoldenSet, EveryFamilyHasOne) {
   std::map<std::string, int> count;
-  for (const std::string& name : cases()) ++count[find_family(ModelFolder::open(checkpoint_of(kGoldens / name))).name];
+  for (const std::string& name : cases())
+    ++count[find_family(ModelFolder::open(checkpoint_of(kGoldens / name))).name];
   for (const Family* family : families()) EXPECT_GT(count[family->name], 0) << family->name;
 }
 

@@ -20,7 +20,8 @@ class Loading : public testing::Test {
  protected:
   void SetUp() override {
     const Safetensors source(kGolden / "model.safetensors");
-    for (const TensorInfo& info : source.tensors()) tensors_.push_back({info.name, source.load(info.name)});
+    for (const TensorInfo& info : source.tensors())
+      tensors_.push_back({info.name, source.load(info.name)});
     config_ = nlohmann::json::parse(read_file(kGolden / "config.json"));
   }
 
@@ -36,7 +37,8 @@ class Loading : public testing::Test {
     write_file(folder_ / "config.json", config_.dump());
     const ModelFolder folder = ModelFolder::open(folder_);
     const Family& family = find_family(folder);
-    const Weights weights(folder.checkpoint, {.rename = family.rename(folder), .tolerate_missing = tolerate});
+    const Weights weights(folder.checkpoint,
+                          {.rename = family.rename(folder), .tolerate_missing = tolerate});
     family.load(folder, weights);
     return weights.report();
   }
@@ -48,7 +50,8 @@ class Loading : public testing::Test {
     } catch (const Error& error) {
       EXPECT_EQ(error.code(), code) << error.what();
       for (const std::string& part : parts) {
-        EXPECT_NE(std::string(error.what()).find(part), std::string::npos) << error.what() << "\nlacks " << part;
+        EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
+            << error.what() << "\nlacks " << part;
       }
     }
   }
@@ -59,10 +62,14 @@ class Loading : public testing::Test {
   nlohmann::json config_;
 };
 
-TEST_F(Loading, WholeModelLoads) { EXPECT_TRUE(load().unused.empty()); }
+TEST_F(Loading, WholeModelLoads) {
+  EXPECT_TRUE(load().unused.empty());
+}
 
 TEST_F(Loading, MissingTensorIsNamed) {
-  std::erase_if(tensors_, [](const NamedTensor& t) { return t.name == "vit.encoder.layer.1.layernorm_after.bias"; });
+  std::erase_if(tensors_, [](const NamedTensor& t) {
+    return t.name == "vit.encoder.layer.1.layernorm_after.bias";
+  });
   expect_error(ErrorCode::not_found, {"model.safetensors", "blocks.1.norm2.bias", "[32]"});
   EXPECT_EQ(load(true).missing, std::vector<std::string>{"blocks.1.norm2.bias"});
 }
@@ -74,7 +81,9 @@ TEST_F(Loading, ExtraTensorIsReported) {
 
 TEST_F(Loading, WrongShapeNamesTensorAndBothShapesAndFile) {
   find("vit.encoder.layer.0.output.dense.weight").tensor = Tensor::zeros({32, 47});
-  expect_error(ErrorCode::corrupt_data, {"model.safetensors", "vit.encoder.layer.0.output.dense.weight", "[32, 47]", "[32, 48]"});
+  expect_error(
+      ErrorCode::corrupt_data,
+      {"model.safetensors", "vit.encoder.layer.0.output.dense.weight", "[32, 47]", "[32, 48]"});
 }
 
 TEST_F(Loading, MissingFieldIsNamed) {
@@ -88,9 +97,11 @@ TEST_F(Loading, FieldOfTheWrongTypeIsNamed) {
 }
 
 TEST_F(Loading, NumbersThatAreNoWholeOnesOrTooLargeAreNamed) {
-  for (const nlohmann::json& wrong : {nlohmann::json(9.3e19), nlohmann::json(2.5), nlohmann::json(UINT64_MAX)}) {
+  for (const nlohmann::json& wrong :
+       {nlohmann::json(9.3e19), nlohmann::json(2.5), nlohmann::json(UINT64_MAX)}) {
     config_["num_attention_heads"] = wrong;
-    expect_error(ErrorCode::corrupt_data, {"config.json", "num_attention_heads", wrong.dump(), "wrong type"});
+    expect_error(ErrorCode::corrupt_data,
+                 {"config.json", "num_attention_heads", wrong.dump(), "wrong type"});
   }
   config_["num_attention_heads"] = 2.0;
   EXPECT_TRUE(load().unused.empty());
@@ -106,7 +117,8 @@ TEST_F(Loading, ContradictorySizesAreNamed) {
 
 TEST_F(Loading, UnknownModelListsWhatIsSupported) {
   config_["model_type"] = "resnet9000";
-  expect_error(ErrorCode::unsupported, {"resnet9000", "vit (", "clip (", "siglip (", "efficientnet ("});
+  expect_error(ErrorCode::unsupported,
+               {"resnet9000", "vit (", "clip (", "siglip (", "efficientnet ("});
 }
 
 TEST_F(Loading, DamagedConfigIsNamed) {

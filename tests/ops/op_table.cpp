@@ -36,29 +36,40 @@ int64_t Inputs::pick(int64_t low, int64_t high) {
 
 namespace {
 
-Tensor dense(const Tensor& t) { return cat({t}, 0); }
+Tensor dense(const Tensor& t) {
+  return cat({t}, 0);
+}
 
 OpCase unary_case(const char* name, Unary kind, float low, float high) {
-  return {name, [=](Inputs& in, int64_t n) { return unary(kind, in.uniform({3, n}, low, high)); }, 70};
+  return {name,
+          [=](Inputs& in, int64_t n) {
+            return unary(kind, in.uniform({3, n}, low, high));
+          },
+          70};
 }
 
 OpCase binary_case(const char* name, backend::Binary kind) {
-  return {name, [=](Inputs& in, int64_t n) {
+  return {name,
+          [=](Inputs& in, int64_t n) {
             const Shape shapes[] = {{3, n}, {n}, {3, 1}, {1, 1}, {2, 3, n}};
             const Tensor a = in.uniform(shapes[in.pick(0, 4)]);
             return binary(kind, a, in.uniform(shapes[in.pick(0, 4)], 0.5f, 2));
-          }, 70};
+          },
+          70};
 }
 
 OpCase linear_case(const char* name, Activation activation) {
-  return {name, [=](Inputs& in, int64_t n) {
+  return {name,
+          [=](Inputs& in, int64_t n) {
             const int64_t rows = in.pick(0, 40), out = in.pick(0, 70);
             LinearWeight w(in.uniform({out, n}), in.coin() ? dense(in.uniform({out})) : Tensor());
             w.pack();
             const Tensor x = in.uniform({rows, n});
-            return linear(x, w, {activation, in.coin() ? dense(in.uniform({out})) : Tensor(),
-                                 in.coin() ? in.uniform({rows, out}) : Tensor()});
-          }, 70};
+            return linear(x, w,
+                          {activation, in.coin() ? dense(in.uniform({out})) : Tensor(),
+                           in.coin() ? in.uniform({rows, out}) : Tensor()});
+          },
+          70};
 }
 
 Tensor attention_call(Inputs& in, int64_t n) {
@@ -95,9 +106,10 @@ Tensor conv_call(Inputs& in, int64_t n, bool depthwise, int64_t kernel) {
   const Tensor x = in.uniform({in.pick(1, 2), in.pick(0, 12), in.pick(0, 17), groups * each});
   const Tensor plain = conv2d(x, w);
   if (in.coin()) return plain;
-  return conv2d(x, w, {in.coin() ? Activation(Unary::relu6) : std::nullopt,
-                       in.coin() ? dense(in.uniform({out})) : Tensor(),
-                       in.coin() ? in.uniform(plain.shape()) : Tensor()});
+  return conv2d(x, w,
+                {in.coin() ? Activation(Unary::relu6) : std::nullopt,
+                 in.coin() ? dense(in.uniform({out})) : Tensor(),
+                 in.coin() ? in.uniform(plain.shape()) : Tensor()});
 }
 
 Tensor inverted_residual_call(Inputs& in, int64_t n) {
@@ -105,21 +117,27 @@ Tensor inverted_residual_call(Inputs& in, int64_t n) {
   const int64_t narrow = in.pick(1, 20), out = in.pick(1, 40);
   const bool expands = in.coin(), projects = in.coin();
   const auto pointwise = [&](int64_t from, int64_t to) {
-    Conv2dWeight w(dense(in.uniform({to, from, 1, 1})), in.coin() ? dense(in.uniform({to})) : Tensor(), {});
+    Conv2dWeight w(dense(in.uniform({to, from, 1, 1})),
+                   in.coin() ? dense(in.uniform({to})) : Tensor(), {});
     w.pack();
     return w;
   };
-  Conv2dOptions options{.padding = {each_side, each_side, each_side, in.pick(0, each_side)}, .groups = n};
+  Conv2dOptions options{.padding = {each_side, each_side, each_side, in.pick(0, each_side)},
+                        .groups = n};
   options.stride = {in.pick(1, 2), in.pick(1, 2)};
   if (n == 0) return Tensor::zeros({0});
   const Conv2dWeight expand = pointwise(narrow, n), project = pointwise(n, out);
-  Conv2dWeight depthwise(dense(in.uniform({n, 1, kernel, kernel})), in.coin() ? dense(in.uniform({n})) : Tensor(), options);
+  Conv2dWeight depthwise(dense(in.uniform({n, 1, kernel, kernel})),
+                         in.coin() ? dense(in.uniform({n})) : Tensor(), options);
   depthwise.pack();
   const Activation kinds[] = {std::nullopt, Unary::relu6, Unary::silu};
-  InvertedResidual block{.expand = expands ? &expand : nullptr, .depthwise = &depthwise,
-                         .project = projects ? &project : nullptr, .padding = options.padding,
+  InvertedResidual block{.expand = expands ? &expand : nullptr,
+                         .depthwise = &depthwise,
+                         .project = projects ? &project : nullptr,
+                         .padding = options.padding,
                          .activation = kinds[in.pick(0, 2)]};
-  const Tensor x = in.uniform({in.pick(1, 3), in.pick(1, 20), in.pick(1, 20), expands ? narrow : n});
+  const Tensor x =
+      in.uniform({in.pick(1, 3), in.pick(1, 20), in.pick(1, 20), expands ? narrow : n});
   if (in.coin()) {
     block.residual = in.uniform(inverted_residual(x, block).shape());
   }
@@ -182,60 +200,116 @@ const std::vector<OpCase>& op_table() {
       linear_case("linear_silu", Unary::silu),
       linear_case("linear_relu", Unary::relu),
       linear_case("linear_relu6", Unary::relu6),
-      {"linear_deep", [](Inputs& in, int64_t n) {
+      {"linear_deep",
+       [](Inputs& in, int64_t n) {
          // Deep enough for the sum to be cut along K.
          LinearWeight w(in.uniform({50, 1530 + 11 * n}), Tensor());
          w.pack();
          return linear(in.uniform({29, 1530 + 11 * n}), w, {Unary::gelu});
-       }, 12},
-      {"linear_page_apart", [](Inputs& in, int64_t n) {
+       },
+       12},
+      {"linear_page_apart",
+       [](Inputs& in, int64_t n) {
          // Rows of x a multiple of 4096 bytes apart.
          LinearWeight w(in.uniform({128 + n, 1024 + 1024 * (n % 2)}), dense(in.uniform({128 + n})));
          w.pack();
-         return linear(in.uniform({17, 1024 + 1024 * (n % 2)}), w, {.residual = in.uniform({17, 128 + n})});
-       }, 5},
-      {"matmul", [](Inputs& in, int64_t n) {
+         return linear(in.uniform({17, 1024 + 1024 * (n % 2)}), w,
+                       {.residual = in.uniform({17, 128 + n})});
+       },
+       5},
+      {"matmul",
+       [](Inputs& in, int64_t n) {
          const int64_t m = in.pick(0, 20), k = in.pick(0, 20);
          if (in.coin()) return matmul(in.uniform({2, 3, m, k}), in.uniform({3, k, n}), 0.5f);
          return matmul(in.uniform({m, k}), in.uniform({n, k}).transpose(0, 1));
-       }, 70},
-      {"layer_norm", [](Inputs& in, int64_t n) {
+       },
+       70},
+      {"layer_norm",
+       [](Inputs& in, int64_t n) {
          return layer_norm(in.uniform({2, 3, n}, -1, 3), in.coin() ? in.uniform({n}) : Tensor(),
                            in.coin() ? in.uniform({n}) : Tensor(), 1e-5f);
-       }, 70},
-      {"rms_norm", [](Inputs& in, int64_t n) {
+       },
+       70},
+      {"rms_norm",
+       [](Inputs& in, int64_t n) {
          return rms_norm(in.uniform({2, 3, n}), in.coin() ? in.uniform({n}) : Tensor(), 1e-5f);
-       }, 70},
-      {"group_norm", [](Inputs& in, int64_t n) {
+       },
+       70},
+      {"group_norm",
+       [](Inputs& in, int64_t n) {
          const int64_t groups = in.pick(1, 4);
          return group_norm(in.uniform({2, 3, 2, groups * n}), groups,
                            in.coin() ? in.uniform({groups * n}) : Tensor(), Tensor(), 1e-5f);
        }},
-      {"normalize", [](Inputs& in, int64_t n) { return normalize(in.uniform({3, n})); }},
-      {"softmax", [](Inputs& in, int64_t n) { return softmax(in.uniform({3, n}, -30, 30)); }, 70},
-      {"sum", [](Inputs& in, int64_t n) { return sum(in.uniform({3, n, 5}), static_cast<int>(in.pick(-3, 2))); }, 70},
-      {"mean", [](Inputs& in, int64_t n) { return mean(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2))); }, 70},
-      {"amax", [](Inputs& in, int64_t n) { return amax(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2))); }, 70},
-      {"amin", [](Inputs& in, int64_t n) { return amin(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2))); }, 70},
+      {"normalize",
+       [](Inputs& in, int64_t n) {
+         return normalize(in.uniform({3, n}));
+       }},
+      {"softmax",
+       [](Inputs& in, int64_t n) {
+         return softmax(in.uniform({3, n}, -30, 30));
+       },
+       70},
+      {"sum",
+       [](Inputs& in, int64_t n) {
+         return sum(in.uniform({3, n, 5}), static_cast<int>(in.pick(-3, 2)));
+       },
+       70},
+      {"mean",
+       [](Inputs& in, int64_t n) {
+         return mean(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2)));
+       },
+       70},
+      {"amax",
+       [](Inputs& in, int64_t n) {
+         return amax(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2)));
+       },
+       70},
+      {"amin",
+       [](Inputs& in, int64_t n) {
+         return amin(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2)));
+       },
+       70},
       {"attention", attention_call, 70},
       {"conv2d_1x1", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 1); }},
       {"conv2d_3x3", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 3); }},
       {"conv2d_5x5", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 5); }, 12},
-      {"conv2d_depthwise", [](Inputs& in, int64_t n) { return conv_call(in, n, true, 2 * in.pick(0, 3) + 1); }},
+      {"conv2d_depthwise",
+       [](Inputs& in, int64_t n) { return conv_call(in, n, true, 2 * in.pick(0, 3) + 1); }},
       {"inverted_residual", inverted_residual_call},
       {"max_pool2d", [](Inputs& in, int64_t n) { return pool_call(in, n, true); }},
       {"avg_pool2d", [](Inputs& in, int64_t n) { return pool_call(in, n, false); }},
-      {"global_avg_pool", [](Inputs& in, int64_t n) { return global_avg_pool(in.uniform({2, 3, 4, n})); }},
-      {"interpolate_nearest", [](Inputs& in, int64_t n) { return resize_call(in, n, Interpolation::nearest); }, 20},
-      {"interpolate_bilinear", [](Inputs& in, int64_t n) { return resize_call(in, n, Interpolation::bilinear); }, 20},
-      {"interpolate_bicubic", [](Inputs& in, int64_t n) { return resize_call(in, n, Interpolation::bicubic); }, 20},
-      {"embedding", [](Inputs& in, int64_t n) { return embedding(in.indices({2, 3}, 7), in.uniform({7, n})); }},
-      {"gather_rows", [](Inputs& in, int64_t n) { return gather_rows(in.uniform({4, 7, n}), in.indices({4}, 7)); }},
-      {"cat", [](Inputs& in, int64_t n) {
+      {"global_avg_pool",
+       [](Inputs& in, int64_t n) {
+         return global_avg_pool(in.uniform({2, 3, 4, n}));
+       }},
+      {"interpolate_nearest",
+       [](Inputs& in, int64_t n) { return resize_call(in, n, Interpolation::nearest); }, 20},
+      {"interpolate_bilinear",
+       [](Inputs& in, int64_t n) { return resize_call(in, n, Interpolation::bilinear); }, 20},
+      {"interpolate_bicubic",
+       [](Inputs& in, int64_t n) { return resize_call(in, n, Interpolation::bicubic); }, 20},
+      {"embedding",
+       [](Inputs& in, int64_t n) {
+         return embedding(in.indices({2, 3}, 7), in.uniform({7, n}));
+       }},
+      {"gather_rows",
+       [](Inputs& in, int64_t n) {
+         return gather_rows(in.uniform({4, 7, n}), in.indices({4}, 7));
+       }},
+      {"cat",
+       [](Inputs& in, int64_t n) {
          return cat({in.uniform({2, n, 3}), in.uniform({2, 4, 3}), in.uniform({2, n, 3})}, 1);
        }},
-      {"reshape", [](Inputs& in, int64_t n) { return reshape(in.uniform({4, n, 6}).transpose(0, 1), {2, -1, 2}); }, 40},
-      {"patchify", [](Inputs& in, int64_t n) { return patchify(in.uniform({2, n, in.pick(0, 20), 3}), 3, 4); }},
+      {"reshape",
+       [](Inputs& in, int64_t n) {
+         return reshape(in.uniform({4, n, 6}).transpose(0, 1), {2, -1, 2});
+       },
+       40},
+      {"patchify",
+       [](Inputs& in, int64_t n) {
+         return patchify(in.uniform({2, n, in.pick(0, 20), 3}), 3, 4);
+       }},
   };
   return table;
 }

@@ -1,5 +1,6 @@
 // One entry an op: from it come the checks against backend/reference over sizes 0..2N and odd
-// strides, on every instruction set. An op that is not here is not tested: op_table_test counts them.
+// strides, on every instruction set. An op that is not here is not tested: op_table_test counts
+// them.
 #pragma once
 
 #include <functional>
@@ -31,8 +32,8 @@ struct OpCase {
   const char* name;
   // Runs the op on inputs of about size n; the same calls on Inputs for the same seed.
   std::function<Tensor(Inputs& inputs, int64_t n)> call;
-  int64_t max_size = 40;      // sizes 0..max_size
-  float tolerance = 2e-5f;    // relative to the largest expected value
+  int64_t max_size = 40;    // sizes 0..max_size
+  float tolerance = 2e-5f;  // relative to the largest expected value
 };
 
 const std::vector<OpCase>& op_table();

@@ -1,3 +1,5 @@
+#include "tests/ops/op_table.h"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,7 +9,6 @@
 #include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/tensor/convert.h"
-#include "tests/ops/op_table.h"
 
 namespace ocelli::test {
 namespace {

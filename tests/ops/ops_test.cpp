@@ -31,7 +31,9 @@ std::string message_of(const std::function<void()>& f) {
 
 TEST(Linear, ErrorNamesBothShapes) {
   const LinearWeight w(Tensor::zeros({3072, 1024}), Tensor());
-  EXPECT_EQ(message_of([&] { linear(Tensor::zeros({2, 197, 768}), w); }),
+  EXPECT_EQ(message_of([&] {
+              linear(Tensor::zeros({2, 197, 768}), w);
+            }),
             "linear: x is [2, 197, 768] but weight is [3072, 1024]");
 }
 
@@ -120,7 +122,8 @@ TEST(Attention, WeightsAreThoseOfTheFastPath) {
 TEST(Activation, NanStaysNan) {
   const Tensor x = Tensor::full({40}, std::numeric_limits<float>::quiet_NaN());
   for (Unary kind : {Unary::relu, Unary::relu6, Unary::gelu, Unary::exp, Unary::silu}) {
-    for (float y : unary(kind, x).values<float>()) EXPECT_TRUE(std::isnan(y)) << static_cast<int>(kind);
+    for (float y : unary(kind, x).values<float>())
+      EXPECT_TRUE(std::isnan(y)) << static_cast<int>(kind);
   }
 }
 
@@ -130,14 +133,20 @@ TEST(Interpolate, EqualsPyTorch) {
   for (int i = 0; i < 9; ++i) x.data<float>()[i] = static_cast<float>(i);
   const auto expect = [&](const InterpolateOptions& options, std::vector<float> values) {
     const Tensor y = interpolate(x, 2, 4, options);
-    for (size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(y.values<float>()[i], values[i], 2e-5f) << i;
+    for (size_t i = 0; i < values.size(); ++i)
+      EXPECT_NEAR(y.values<float>()[i], values[i], 2e-5f) << i;
   };
   expect({Interpolation::bilinear}, {0.75f, 1.375f, 2.125f, 2.75f, 5.25f, 5.875f, 6.625f, 7.25f});
-  expect({Interpolation::bilinear, true}, {0.0f, 0.6666667f, 1.333333f, 2.0f, 6.0f, 6.666667f, 7.333333f, 8.0f});
-  expect({Interpolation::bilinear, false, true}, {1.125f, 1.75f, 2.5f, 3.125f, 4.875f, 5.5f, 6.25f, 6.875f});
-  expect({Interpolation::bicubic}, {0.5024414f, 1.104004f, 2.044434f, 2.645996f, 5.354004f, 5.955566f, 6.895996f, 7.497559f});
-  expect({Interpolation::bicubic, true}, {0.0f, 0.574074f, 1.425925f, 2.0f, 6.0f, 6.574075f, 7.425924f, 8.0f});
-  expect({Interpolation::bicubic, false, true}, {0.8771348f, 1.485969f, 2.372779f, 2.981612f, 5.018387f, 5.627221f, 6.514031f, 7.122865f});
+  expect({Interpolation::bilinear, true},
+         {0.0f, 0.6666667f, 1.333333f, 2.0f, 6.0f, 6.666667f, 7.333333f, 8.0f});
+  expect({Interpolation::bilinear, false, true},
+         {1.125f, 1.75f, 2.5f, 3.125f, 4.875f, 5.5f, 6.25f, 6.875f});
+  expect({Interpolation::bicubic},
+         {0.5024414f, 1.104004f, 2.044434f, 2.645996f, 5.354004f, 5.955566f, 6.895996f, 7.497559f});
+  expect({Interpolation::bicubic, true},
+         {0.0f, 0.574074f, 1.425925f, 2.0f, 6.0f, 6.574075f, 7.425924f, 8.0f});
+  expect({Interpolation::bicubic, false, true},
+         {0.8771348f, 1.485969f, 2.372779f, 2.981612f, 5.018387f, 5.627221f, 6.514031f, 7.122865f});
   expect({Interpolation::nearest}, {0.0f, 0.0f, 1.0f, 2.0f, 3.0f, 3.0f, 4.0f, 5.0f});
 }
 
@@ -155,7 +164,9 @@ TEST(Argmax, TakesTheFirstOfEquals) {
 
 TEST(Embedding, RefusesIndicesOutsideTheTable) {
   const std::vector<int32_t> ids = {0, 7};
-  EXPECT_EQ(message_of([&] { embedding(Tensor::from<int32_t>(ids, {2}), Tensor::zeros({7, 3})); }),
+  EXPECT_EQ(message_of([&] {
+              embedding(Tensor::from<int32_t>(ids, {2}), Tensor::zeros({7, 3}));
+            }),
             "embedding: index 7 in a table of 7 rows");
 }
 

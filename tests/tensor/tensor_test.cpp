@@ -56,8 +56,8 @@ TEST(Tensor, ContiguousCopiesAnyStrides) {
 }
 
 TEST(Convert, RoundsToNearestEven) {
-  EXPECT_EQ(to_bfloat16(1.00390625f).bits, 0x3f80);    // tie, to even
-  EXPECT_EQ(to_bfloat16(1.01171875f).bits, 0x3f82);    // tie, to even
+  EXPECT_EQ(to_bfloat16(1.00390625f).bits, 0x3f80);  // tie, to even
+  EXPECT_EQ(to_bfloat16(1.01171875f).bits, 0x3f82);  // tie, to even
   EXPECT_TRUE(std::isnan(to_float(to_bfloat16(std::numeric_limits<float>::quiet_NaN()))));
   EXPECT_EQ(to_float(to_half(65504.0f)), 65504.0f);
   EXPECT_TRUE(std::isinf(to_float(to_half(1e6f))));

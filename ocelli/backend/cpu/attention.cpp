@@ -8,7 +8,6 @@
 #define HWY_TARGET_INCLUDE "ocelli/backend/cpu/attention.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-
 #include "ocelli/backend/cpu/gemm-inl.h"
 #include "ocelli/backend/cpu/math-inl.h"
 
@@ -36,8 +35,12 @@ struct Head {
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
 
-int64_t attention_panel() { return kPanel; }
-int64_t attention_tile() { return kTileRows; }
+int64_t attention_panel() {
+  return kPanel;
+}
+int64_t attention_tile() {
+  return kTileRows;
+}
 
 // keys: [ceil(nk / W)][d][W] from rows of k; values: [ceil(dv / W)][nk][W]; W = kPanel.
 void pack_head(const Head& h, float* keys, float* values) {
@@ -73,7 +76,8 @@ HWY_INLINE void finish(const float* sums, int64_t rows, const float* factors, fl
   }
 }
 
-// Adds the bias (to scaled scores) and hides keys; everything past the keys is minus infinity, so that exp gives 0.
+// Adds the bias (to scaled scores) and hides keys; everything past the keys is minus infinity, so
+// that exp gives 0.
 HWY_INLINE void mask_row(const Head& h, int64_t query, int64_t padded, float* s) {
   if (h.bias) {
     for (int64_t j = 0; j < h.nk; ++j) {
@@ -166,7 +170,9 @@ Tensor compact_rows(const View& view) {
 Head head_of(const View& y, const Tensor& q, const Tensor& k, const Tensor& v, const Attention& p,
              int64_t b, int64_t i) {
   Head h{};
-  const auto base = [&](const View& t) { return t.as<float>() + b * t.strides[0] + i * t.strides[2]; };
+  const auto base = [&](const View& t) {
+    return t.as<float>() + b * t.strides[0] + i * t.strides[2];
+  };
   h.q = base(q), h.k = base(k), h.v = base(v), h.y = base(y);
   h.q_row = q.strides()[1], h.k_row = k.strides()[1], h.v_row = v.strides()[1];
   h.y_row = y.strides[1];

@@ -1,7 +1,8 @@
-// Convolution of [B, H, W, C] maps, three ways: a pointwise one is a matrix product; a depthwise one
-// has kernels of its own (depthwise.cpp); any other gathers the pixels under the kernel of a few output
-// rows (im2col, Chellapilla et al. 2006) in the cache and multiplies.
+// Convolution of [B, H, W, C] maps, three ways: a pointwise one is a matrix product; a depthwise
+// one has kernels of its own (depthwise.cpp); any other gathers the pixels under the kernel of a
+// few output rows (im2col, Chellapilla et al. 2006) in the cache and multiplies.
 #include "ocelli/backend/cpu/conv.h"
+
 #include "ocelli/base/threads.h"
 #include "ocelli/tensor/convert.h"
 
@@ -11,12 +12,13 @@ namespace {
 std::shared_ptr<const PackedLinear> pack_group(const Backend& backend, const Tensor& weight,
                                                const View* bias) {
   const Tensor flat = contiguous(weight.permute({0, 2, 3, 1}));
-  const Tensor matrix = flat.view({flat.size(0), flat.numel() / std::max<int64_t>(flat.size(0), 1)});
+  const Tensor matrix =
+      flat.view({flat.size(0), flat.numel() / std::max<int64_t>(flat.size(0), 1)});
   return std::static_pointer_cast<const PackedLinear>(backend.pack_linear(matrix, bias));
 }
 
-// Calls body(b, first row, rows, scratch) over the output rows of all images, with `row_floats` floats of
-// scratch for each row.
+// Calls body(b, first row, rows, scratch) over the output rows of all images, with `row_floats`
+// floats of scratch for each row.
 template <typename Body>
 void for_each_band(const View& y, int64_t row_floats, const Body& body) {
   const int64_t height = y.shape[1], total = y.shape[0] * height;
@@ -47,15 +49,18 @@ void gather_row(const View& x, const PackedConv& w, const Conv2d& p, int64_t b, 
         std::fill_n(into, kw * depth, 0.0f);
         continue;
       }
-      const float* line = x.as<float>() + (b * x.shape[1] + h) * x.shape[2] * channels + group * depth;
+      const float* line =
+          x.as<float>() + (b * x.shape[1] + h) * x.shape[2] * channels + group * depth;
       if (joined && w0 >= 0 && w0 + kw <= x.shape[2]) {
         std::copy_n(line + w0 * channels, kw * depth, into);
         continue;
       }
       for (int64_t s = 0; s < kw; ++s) {
         const int64_t at = w0 + s * p.dilation[1];
-        if (at < 0 || at >= x.shape[2]) std::fill_n(into + s * depth, depth, 0.0f);
-        else std::copy_n(line + at * channels, depth, into + s * depth);
+        if (at < 0 || at >= x.shape[2])
+          std::fill_n(into + s * depth, depth, 0.0f);
+        else
+          std::copy_n(line + at * channels, depth, into + s * depth);
       }
     }
   }
@@ -98,11 +103,12 @@ PackedPtr Cpu::pack_conv2d(const View& weight, const View* bias, const Conv2d& p
     }
     return packed;
   }
-  const bool pointwise = w.size(2) == 1 && w.size(3) == 1 && p.groups == 1 && p.stride[0] == 1 &&
-                         p.stride[1] == 1;
+  const bool pointwise =
+      w.size(2) == 1 && w.size(3) == 1 && p.groups == 1 && p.stride[0] == 1 && p.stride[1] == 1;
   if (pointwise) packed->kind = PackedConv::Kind::pointwise;
   for (int64_t g = 0; g < p.groups; ++g) {
-    const View part = bias ? View(Tensor::borrow(*bias).slice(0, g * each, (g + 1) * each)) : View();
+    const View part =
+        bias ? View(Tensor::borrow(*bias).slice(0, g * each, (g + 1) * each)) : View();
     packed->groups.push_back(
         pack_group(*this, w.slice(0, g * each, (g + 1) * each), bias ? &part : nullptr));
   }
@@ -115,9 +121,13 @@ void Cpu::conv2d_packed(const View& y, const View& x, const Packed& weight, cons
   if (y.shape.numel() == 0) return;
   const bool padded = params.padding != std::array<int64_t, 4>{0, 0, 0, 0};
   if (w.kind == PackedConv::Kind::depthwise) {
-    return inverted_residual(y, x, {.depthwise = &w, .channels = w.shape[0], .params = params,
-                                    .activation = epilogue.activation, .scale = epilogue.scale,
-                                    .residual = epilogue.residual});
+    return inverted_residual(y, x,
+                             {.depthwise = &w,
+                              .channels = w.shape[0],
+                              .params = params,
+                              .activation = epilogue.activation,
+                              .scale = epilogue.scale,
+                              .residual = epilogue.residual});
   }
   if (w.kind == PackedConv::Kind::general || padded) return general(y, x, w, params, epilogue);
   const int64_t pixels = y.shape.numel() / y.shape[3];

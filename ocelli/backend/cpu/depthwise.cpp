@@ -1,6 +1,7 @@
 // Depthwise convolution of [B, H, W, C] maps, alone or between two pointwise ones (the inverted
 // residual of Sandler et al., arXiv 1801.04381). The wide maps of an inverted residual are never in
-// memory whole: expanded rows live in a ring in the second-level cache until no output row needs them.
+// memory whole: expanded rows live in a ring in the second-level cache until no output row needs
+// them.
 #include "ocelli/backend/cpu/conv.h"
 #include "ocelli/backend/cpu/tile.h"
 #include "ocelli/base/threads.h"
@@ -9,7 +10,6 @@
 #define HWY_TARGET_INCLUDE "ocelli/backend/cpu/depthwise.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-
 #include "ocelli/backend/cpu/math-inl.h"
 #include "ocelli/backend/cpu/vector-inl.h"
 
@@ -67,22 +67,25 @@ HWY_INLINE void columns_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
     for (int s = 0; s < kKernel; ++s) weights[s] = hn::LoadU(d, taps + s * channels);
 #pragma GCC unroll 32
     for (int i = 0; i < (kColumns - 1) * kStride + kKernel; ++i) {
-      const bool inside = kInside || static_cast<uint64_t>(first + i) < static_cast<uint64_t>(row.width);
+      const bool inside =
+          kInside || static_cast<uint64_t>(first + i) < static_cast<uint64_t>(row.width);
       if (!inside) continue;
       const Vec in = hn::LoadU(d, x + i * channels);
 #pragma GCC unroll 8
       for (int s = 0; s < kKernel; ++s) {
         const int t = (i - s) / kStride;
-        if (i >= s && (i - s) % kStride == 0 && t < kColumns) sums[t] = hn::MulAdd(in, weights[s], sums[t]);
+        if (i >= s && (i - s) % kStride == 0 && t < kColumns)
+          sums[t] = hn::MulAdd(in, weights[s], sums[t]);
       }
     }
   }
 #pragma GCC unroll 8
-  for (int t = 0; t < kColumns; ++t) hn::StoreU(clamp(sums[t], row), d, row.y + (j + t) * channels + c);
+  for (int t = 0; t < kColumns; ++t)
+    hn::StoreU(clamp(sums[t], row), d, row.y + (j + t) * channels + c);
 }
 
-// One output column, kVectors vectors of channels, taps outside the row left out; the last vector may
-// be short.
+// One output column, kVectors vectors of channels, taps outside the row left out; the last vector
+// may be short.
 template <int kVectors>
 HWY_INLINE void any_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
   const Tag d;
@@ -108,8 +111,10 @@ HWY_INLINE void any_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
     const Vec sum = clamp(sums[v], row);
-    if constexpr (kVectors == 1) store_some(sum, y, left);
-    else hn::StoreU(sum, d, y + v * kLanes);
+    if constexpr (kVectors == 1)
+      store_some(sum, y, left);
+    else
+      hn::StoreU(sum, d, y + v * kLanes);
   }
 }
 
@@ -122,11 +127,15 @@ void columns_of(const DepthwiseRow& row) {
     int64_t j = 0;
     if (c + kLanes <= row.channels) {
       for (; j + kColumns <= end; j += kColumns) {
-        const int64_t first = j * kStride - row.left, last = first + (kColumns - 1) * kStride + kKernel;
-        if (first >= 0 && last <= row.width) columns_tile<kKernel, kStride, kColumns, true>(row, j, c);
-        else columns_tile<kKernel, kStride, kColumns, false>(row, j, c);
+        const int64_t first = j * kStride - row.left,
+                      last = first + (kColumns - 1) * kStride + kKernel;
+        if (first >= 0 && last <= row.width)
+          columns_tile<kKernel, kStride, kColumns, true>(row, j, c);
+        else
+          columns_tile<kKernel, kStride, kColumns, false>(row, j, c);
       }
-      if (kColumns == 8 && j + 4 <= end) columns_tile<kKernel, kStride, 4, false>(row, j, c), j += 4;
+      if (kColumns == 8 && j + 4 <= end)
+        columns_tile<kKernel, kStride, 4, false>(row, j, c), j += 4;
       if (j + 2 <= end) columns_tile<kKernel, kStride, 2, false>(row, j, c), j += 2;
     }
     for (; j < end; ++j) any_tile<1>(row, j, c);
@@ -197,12 +206,16 @@ HWY_EXPORT(finish_rows);
 
 namespace {
 
-// The rows of a map that a thread works on: those of x itself, or those of expand(x), made when first
-// needed and kept in a ring.
+// The rows of a map that a thread works on: those of x itself, or those of expand(x), made when
+// first needed and kept in a ring.
 class SourceRows {
  public:
   SourceRows(const View& x, const PackedLinear* expand, Activation activation, int64_t capacity)
-      : x_(x), expand_(expand), activation_(activation), capacity_(capacity), channels_(expand ? expand->n : x.shape[3]) {
+      : x_(x),
+        expand_(expand),
+        activation_(activation),
+        capacity_(capacity),
+        channels_(expand ? expand->n : x.shape[3]) {
     if (expand) ring_ = Tensor::empty({capacity, x.shape[2] * channels_});
   }
 
@@ -217,8 +230,8 @@ class SourceRows {
     while (end_ < last) {
       const int64_t count = std::min(last - end_, capacity_ - end_ % capacity_);
       const int64_t width = x_.shape[2];
-      linear_serial({x_row(end_), x_.shape[3], ring_row(end_), channels_, count * width, expand_, activation_,
-                     nullptr, nullptr});
+      linear_serial({x_row(end_), x_.shape[3], ring_row(end_), channels_, count * width, expand_,
+                     activation_, nullptr, nullptr});
       end_ += count;
     }
   }
@@ -232,7 +245,9 @@ class SourceRows {
   const float* x_row(int64_t h) const {
     return x_.as<float>() + (image_ * x_.shape[1] + h) * x_.shape[2] * x_.shape[3];
   }
-  float* ring_row(int64_t h) const { return ring_.data<float>() + h % capacity_ * x_.shape[2] * channels_; }
+  float* ring_row(int64_t h) const {
+    return ring_.data<float>() + h % capacity_ * x_.shape[2] * channels_;
+  }
 
   const View& x_;
   const PackedLinear* expand_;
@@ -245,24 +260,33 @@ class SourceRows {
 class Run {
  public:
   Run(const View& y, const View& x, const PackedInvertedResidual& block)
-      : y_(y), x_(x), block_(block), depthwise_(static_cast<const PackedConv&>(*block.depthwise)),
-        expand_(linear_of(block.expand)), project_(linear_of(block.project)), channels_(depthwise_.shape[0]) {
+      : y_(y),
+        x_(x),
+        block_(block),
+        depthwise_(static_cast<const PackedConv&>(*block.depthwise)),
+        expand_(linear_of(block.expand)),
+        project_(linear_of(block.project)),
+        channels_(depthwise_.shape[0]) {
     const Conv2d& p = block.params;
     reach_ = (depthwise_.shape[2] - 1) * p.dilation[0] + 1;
     const int64_t wide_row = x.shape[2] * channels_, out_row = y.shape[2] * channels_;
     const int64_t row = (expand_ ? p.stride[0] * wide_row : 0) + (project_ ? out_row : 0);
-    const int64_t fits = (cache_budget() / 4 - (expand_ ? reach_ * wide_row : 0)) / std::max<int64_t>(row, 1);
+    const int64_t fits =
+        (cache_budget() / 4 - (expand_ ? reach_ * wide_row : 0)) / std::max<int64_t>(row, 1);
     band_ = std::clamp<int64_t>(fits, 1, y.shape[1]);
   }
 
   // Output rows [begin, end) of all images, on one thread.
   void operator()(int64_t begin, int64_t end) const {
     const int64_t height = y_.shape[1];
-    SourceRows source(x_, expand_, block_.activation, std::min((band_ - 1) * block_.params.stride[0] + reach_, x_.shape[1]));
+    SourceRows source(x_, expand_, block_.activation,
+                      std::min((band_ - 1) * block_.params.stride[0] + reach_, x_.shape[1]));
     const Tensor between = project_ ? Tensor::empty({band_ * y_.shape[2] * channels_}) : Tensor();
     while (begin < end) {
-      const int64_t b = begin / height, first = begin % height, rows = std::min({band_, end - begin, height - first});
-      float* wide = project_ ? between.data<float>() : y_.as<float>() + begin * y_.shape[2] * channels_;
+      const int64_t b = begin / height, first = begin % height,
+                    rows = std::min({band_, end - begin, height - first});
+      float* wide =
+          project_ ? between.data<float>() : y_.as<float>() + begin * y_.shape[2] * channels_;
       convolve(source, b, first, rows, wide);
       if (project_) project(between.data<float>(), begin, rows);
       begin += rows;
@@ -285,27 +309,39 @@ class Run {
     const float* scale = last && block_.scale ? block_.scale->as<float>() : nullptr;
     const int64_t size = y_.shape[2] * channels_;
     std::vector<const float*> under(static_cast<size_t>(depthwise_.shape[2]));
-    DepthwiseRow row{under.data(), x_.shape[2], depthwise_.taps.data<float>(),
-                     depthwise_.bias.defined() ? depthwise_.bias.data<float>() : nullptr, wide, y_.shape[2], channels_,
-                     depthwise_.shape[2], depthwise_.shape[3], p.stride[1], p.dilation[1], p.padding[1],
-                     bounded ? 0 : -kInfinity, block_.activation == Unary::relu6 ? 6 : kInfinity};
+    DepthwiseRow row{under.data(),
+                     x_.shape[2],
+                     depthwise_.taps.data<float>(),
+                     depthwise_.bias.defined() ? depthwise_.bias.data<float>() : nullptr,
+                     wide,
+                     y_.shape[2],
+                     channels_,
+                     depthwise_.shape[2],
+                     depthwise_.shape[3],
+                     p.stride[1],
+                     p.dilation[1],
+                     p.padding[1],
+                     bounded ? 0 : -kInfinity,
+                     block_.activation == Unary::relu6 ? 6 : kInfinity};
     for (int64_t i = 0; i < rows; ++i, row.y += size) {
       for (size_t r = 0; r < under.size(); ++r) {
         under[r] = source.row(top + i * p.stride[0] + static_cast<int64_t>(r) * p.dilation[0]);
       }
       HWY_DYNAMIC_DISPATCH(depthwise_row)(row);
-      const float* residual =
-          last && block_.residual ? block_.residual->as<float>() + (b * y_.shape[1] + first + i) * size : nullptr;
+      const float* residual = last && block_.residual ? block_.residual->as<float>() +
+                                                            (b * y_.shape[1] + first + i) * size
+                                                      : nullptr;
       if ((!block_.activation || bounded) && !scale && !residual) continue;
       HWY_DYNAMIC_DISPATCH(finish_rows)
-      ({row.y, y_.shape[2], channels_, bounded ? std::nullopt : block_.activation, scale, residual});
+      ({row.y, y_.shape[2], channels_, bounded ? std::nullopt : block_.activation, scale,
+        residual});
     }
   }
 
   void project(const float* wide, int64_t begin, int64_t rows) const {
     const int64_t at = begin * y_.shape[2] * y_.shape[3];
-    linear_serial({wide, channels_, y_.as<float>() + at, y_.shape[3], rows * y_.shape[2], project_, std::nullopt,
-                   block_.scale ? block_.scale->as<float>() : nullptr,
+    linear_serial({wide, channels_, y_.as<float>() + at, y_.shape[3], rows * y_.shape[2], project_,
+                   std::nullopt, block_.scale ? block_.scale->as<float>() : nullptr,
                    block_.residual ? block_.residual->as<float>() + at : nullptr});
   }
 
@@ -318,13 +354,15 @@ class Run {
 
 }  // namespace
 
-void Cpu::inverted_residual(const View& y, const View& x, const PackedInvertedResidual& block) const {
+void Cpu::inverted_residual(const View& y, const View& x,
+                            const PackedInvertedResidual& block) const {
   if (y.shape.numel() == 0) return;
   const int64_t rows = y.shape[0] * y.shape[1], threads = std::min<int64_t>(num_threads(), rows);
   const auto& depthwise = static_cast<const PackedConv&>(*block.depthwise);
-  // Where a thread's part begins inside an image it expands rows that its neighbour expands as well;
-  // when that is more than a tenth of all, the wide maps, small then, are made whole.
-  const int64_t twice = (threads - 1) * std::max<int64_t>(depthwise.shape[2] - block.params.stride[0], 0);
+  // Where a thread's part begins inside an image it expands rows that its neighbour expands as
+  // well; when that is more than a tenth of all, the wide maps, small then, are made whole.
+  const int64_t twice =
+      (threads - 1) * std::max<int64_t>(depthwise.shape[2] - block.params.stride[0], 0);
   if (block.expand && y.shape[0] % threads != 0 && 10 * twice > x.shape[0] * x.shape[1]) {
     const Tensor wide = Tensor::empty({x.shape[0], x.shape[1], x.shape[2], depthwise.shape[0]});
     conv2d_packed(wide, x, *block.expand, {}, {block.activation});

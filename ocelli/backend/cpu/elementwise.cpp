@@ -35,8 +35,8 @@ HWY_INLINE void transform(int64_t n, const float* x, float* y, const F& f) {
 void unary_row(Unary kind, int64_t n, const float* x, float* y) {
   const Tag d;
   switch (kind) {
-#define OCELLI_CASE(name)                                    \
-  case Unary::name:                                          \
+#define OCELLI_CASE(name) \
+  case Unary::name:       \
     return transform(n, x, y, [&](auto v) HWY_ATTR { return apply<Unary::name>(d, v); })
     OCELLI_CASE(neg);
     OCELLI_CASE(abs);
@@ -66,9 +66,8 @@ HWY_INLINE void combine(int64_t n, const float* a, int64_t sa, const float* b, i
                         const F& f) {
   const Tag d;
   const auto lanes = static_cast<int64_t>(hn::Lanes(d));
-  const auto load = [&](const float* p, int64_t stride, int64_t i) HWY_ATTR {
-    return stride ? hn::LoadU(d, p + i) : hn::Set(d, *p);
-  };
+  const auto load = [&](const float* p, int64_t stride, int64_t i)
+                        HWY_ATTR { return stride ? hn::LoadU(d, p + i) : hn::Set(d, *p); };
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) hn::StoreU(f(load(a, sa, i), load(b, sb, i)), d, y + i);
   if (i == n) return;
@@ -84,8 +83,8 @@ HWY_INLINE void combine(int64_t n, const float* a, int64_t sa, const float* b, i
 void binary_row(Binary kind, int64_t n, const float* a, int64_t sa, const float* b, int64_t sb,
                 float* y) {
   switch (kind) {
-#define OCELLI_CASE(name, expression)                              \
-  case Binary::name:                                               \
+#define OCELLI_CASE(name, expression) \
+  case Binary::name:                  \
     return combine(n, a, sa, b, sb, y, [](auto p, auto q) HWY_ATTR { return expression; })
     OCELLI_CASE(add, hn::Add(p, q));
     OCELLI_CASE(sub, hn::Sub(p, q));
@@ -143,7 +142,8 @@ void Cpu::unary(Unary kind, const View& y, const View& x) const {
   // A single long row is cut so that threads share it.
   if (walk.shape.rank() == 1) {
     return parallel_for(walk.inner(), 16384, [&](int64_t begin, int64_t end) {
-      HWY_DYNAMIC_DISPATCH(unary_row)(kind, end - begin, x.as<float>() + begin, y.as<float>() + begin);
+      HWY_DYNAMIC_DISPATCH(unary_row)
+      (kind, end - begin, x.as<float>() + begin, y.as<float>() + begin);
     });
   }
   walk.for_each_row([&](const std::array<int64_t, 2>& offset) {
@@ -176,10 +176,12 @@ void Cpu::binary(Binary kind, const View& y, const View& a, const View& b) const
 void Cpu::gather(const View& y, const View& table, const View& indices) const {
   const Tensor rows = Tensor::borrow(table), into = Tensor::borrow(y);
   if (!into.is_contiguous() || !rows.is_contiguous()) return Reference::gather(y, table, indices);
-  const auto bytes = static_cast<size_t>(table.shape[0] ? rows.nbytes() / static_cast<size_t>(table.shape[0]) : 0);
+  const auto bytes =
+      static_cast<size_t>(table.shape[0] ? rows.nbytes() / static_cast<size_t>(table.shape[0]) : 0);
   for (int64_t i = 0; i < y.shape[0]; ++i) {
     const auto row = static_cast<size_t>(indices.as<int32_t>()[i * indices.strides[0]]);
-    std::memcpy(y.as<char>() + static_cast<size_t>(i) * bytes, table.as<char>() + row * bytes, bytes);
+    std::memcpy(y.as<char>() + static_cast<size_t>(i) * bytes, table.as<char>() + row * bytes,
+                bytes);
   }
 }
 

@@ -2,10 +2,10 @@
 //
 //   out[r, 0..W) = sum_k A[r, k] * B[k, 0..W),   W = kVectors vectors
 //
-// A lies in rows `lda` apart; B is a panel of K rows of kPanel floats, one after the other (packed).
-// Two vectors by 14 rows fill the 32 registers of AVX-512, by 6 rows the 16 of AVX2 and SSE4; the
-// last panel of a weight may need one vector only.
-// Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008.
+// A lies in rows `lda` apart; B is a panel of K rows of kPanel floats, one after the other
+// (packed). Two vectors by 14 rows fill the 32 registers of AVX-512, by 6 rows the 16 of AVX2 and
+// SSE4; the last panel of a weight may need one vector only. Goto and van de Geijn, "Anatomy of
+// high-performance matrix multiplication", 2008.
 
 #if defined(OCELLI_BACKEND_CPU_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
 #ifdef OCELLI_BACKEND_CPU_GEMM_INL_H_
@@ -32,9 +32,12 @@ HWY_INLINE void begin_tile(const TileEnd& end, Vec (&sums)[R][kVectors]) {
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) {
-      if (end.start) sums[r][v] = hn::Load(d, end.start + r * end.keep_row + v * kLanes);
-      else if (end.bias) sums[r][v] = hn::LoadU(d, end.bias + v * kLanes);
-      else sums[r][v] = hn::Zero(d);
+      if (end.start)
+        sums[r][v] = hn::Load(d, end.start + r * end.keep_row + v * kLanes);
+      else if (end.bias)
+        sums[r][v] = hn::LoadU(d, end.bias + v * kLanes);
+      else
+        sums[r][v] = hn::Zero(d);
     }
   }
 }
@@ -97,21 +100,25 @@ HWY_NOINLINE void tile(const TileBegin& begin, const TileEnd& end) {
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) hn::Store(sums[r][v], d, end.keep + r * end.keep_row + v * kLanes);
+    for (int v = 0; v < kVectors; ++v)
+      hn::Store(sums[r][v], d, end.keep + r * end.keep_row + v * kLanes);
   }
 }
 
 // Rows of tile `i` of `count` that share `rows` evenly: no tile is left with a single row.
-HWY_INLINE int64_t tile_begin(int64_t rows, int64_t count, int64_t i) { return rows * i / count; }
+HWY_INLINE int64_t tile_begin(int64_t rows, int64_t count, int64_t i) {
+  return rows * i / count;
+}
 
 // tile<rows, ...>(...), 1 <= rows <= kTileRows.
 HWY_INLINE void run_tile(int64_t rows, const TileBegin& begin, const TileEnd& end) {
   using Kernel = void (*)(const TileBegin&, const TileEnd&);
 #define OCELLI_TILES(V) \
-  {tile<1, V>, tile<2, V>, tile<3, V>, tile<4, V>, tile<5, V>, tile<6, V>, OCELLI_TALL_TILES(V)}
+  { tile<1, V>, tile<2, V>, tile<3, V>, tile<4, V>, tile<5, V>, tile<6, V>, OCELLI_TALL_TILES(V) }
 #if HWY_TARGET <= HWY_AVX3
-#define OCELLI_TALL_TILES(V) \
-  tile<7, V>, tile<8, V>, tile<9, V>, tile<10, V>, tile<11, V>, tile<12, V>, tile<13, V>, tile<14, V>
+#define OCELLI_TALL_TILES(V)                                                              \
+  tile<7, V>, tile<8, V>, tile<9, V>, tile<10, V>, tile<11, V>, tile<12, V>, tile<13, V>, \
+      tile<14, V>
 #else
 #define OCELLI_TALL_TILES(V)
 #endif

@@ -7,7 +7,6 @@
 #define HWY_TARGET_INCLUDE "ocelli/backend/cpu/linear.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-
 #include "ocelli/backend/cpu/gemm-inl.h"
 #include "ocelli/backend/cpu/math-inl.h"
 
@@ -68,7 +67,9 @@ void finish(Unary activation, const TileEnd& end, int64_t rows) {
 
 // Rows whose distance is a multiple of a page fall on the same lines of the first-level cache; a
 // block of them is copied to rows that do not, where enough panels pass over it to pay for that.
-bool rows_collide(int64_t lda, int64_t panels) { return lda % 1024 == 0 && kTileRows > 8 && panels >= 2; }
+bool rows_collide(int64_t lda, int64_t panels) {
+  return lda % 1024 == 0 && kTileRows > 8 && panels >= 2;
+}
 
 // Rows and panels of one call, on one thread. A block of rows of x stays in the second-level cache
 // while all panels pass over it; deep products are cut along K into slices so that the block has
@@ -93,7 +94,8 @@ class LinearPart {
   void operator()() {
     const int64_t count = rows_.end - rows_.begin, blocks = (count + block_ - 1) / block_;
     for (int64_t i = 0; i < blocks; ++i) {
-      const Range rows{rows_.begin + tile_begin(count, blocks, i), rows_.begin + tile_begin(count, blocks, i + 1)};
+      const Range rows{rows_.begin + tile_begin(count, blocks, i),
+                       rows_.begin + tile_begin(count, blocks, i + 1)};
       for (int64_t s = 0; s < slices_; ++s) run_slice(rows, s);
     }
   }
@@ -101,9 +103,11 @@ class LinearPart {
  private:
   void run_slice(Range rows, int64_t s) {
     const int64_t k = s * slice_, count = rows.end - rows.begin;
-    TileBegin begin{call_.x + rows.begin * call_.ldx + k, call_.ldx, nullptr, std::min(slice_, w_.k - k)};
+    TileBegin begin{call_.x + rows.begin * call_.ldx + k, call_.ldx, nullptr,
+                    std::min(slice_, w_.k - k)};
     if (copy_row_) {
-      for (int64_t r = 0; r < count; ++r) std::copy_n(begin.a + r * begin.lda, begin.depth, copy_ + r * copy_row_);
+      for (int64_t r = 0; r < count; ++r)
+        std::copy_n(begin.a + r * begin.lda, begin.depth, copy_ + r * copy_row_);
       begin.a = copy_;
       begin.lda = copy_row_;
     }
@@ -115,7 +119,8 @@ class LinearPart {
       end_.bias = w_.bias.defined() ? w_.bias.data<float>() + column : nullptr;
       end_.scale = call_.scale ? call_.scale + column : nullptr;
       // The sums of a panel lie together: [panel][row][kPanel].
-      float* sums = memory_.data<float>() + (slices_ > 1 ? (p - panels_.begin) * count * kPanel : 0);
+      float* sums =
+          memory_.data<float>() + (slices_ > 1 ? (p - panels_.begin) * count * kPanel : 0);
       run_panel(begin, {rows.begin * call_.ldy + column, count, s, sums});
     }
   }
@@ -130,7 +135,8 @@ class LinearPart {
     const bool last = panel.slice + 1 == slices_;
     const float *a = begin.a, *next = begin.next;
     for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t r0 = tile_begin(panel.rows, tiles, t), rows = tile_begin(panel.rows, tiles, t + 1) - r0;
+      const int64_t r0 = tile_begin(panel.rows, tiles, t),
+                    rows = tile_begin(panel.rows, tiles, t + 1) - r0;
       begin.a = a + r0 * begin.lda;
       if (next) {
         begin.next = next + begin.depth * kPanel * t / tiles;
@@ -155,13 +161,19 @@ class LinearPart {
   float* copy_;           // a block of rows of x, rows copy_row_ apart
   int64_t copy_row_ = 0;  // 0: not copied
   TileEnd end_;
-  bool finishes_;         // the tile itself makes y
+  bool finishes_;  // the tile itself makes y
 };
 
-void linear_part(const LinearCall& call, Range rows, Range panels) { LinearPart(call, rows, panels)(); }
+void linear_part(const LinearCall& call, Range rows, Range panels) {
+  LinearPart(call, rows, panels)();
+}
 
-int64_t panel_width() { return kPanel; }
-int64_t tile_rows() { return kTileRows; }
+int64_t panel_width() {
+  return kPanel;
+}
+int64_t tile_rows() {
+  return kTileRows;
+}
 
 // panels[p][k][j] = w[p * kPanel + j][k]
 void pack_panels(const View& weight, float* packed, Range panels) {
@@ -226,8 +238,8 @@ PackedPtr Cpu::pack_linear(const View& weight, const View* bias) const {
 
 namespace {
 
-// The output is cut into a grid of row and panel ranges that threads take one after the other: the one
-// that ends first when all are equally fast, and of those the finest, for when they are not.
+// The output is cut into a grid of row and panel ranges that threads take one after the other: the
+// one that ends first when all are equally fast, and of those the finest, for when they are not.
 struct Grid {
   int64_t rows, panels;
 };
@@ -240,7 +252,8 @@ Grid choose_grid(int64_t tiles, int64_t panels, int64_t threads, int64_t most) {
       const int64_t across = parts / r;
       // A part of few panels reads its rows of x too often for what it computes.
       if (parts % r || across > std::max(panels / 4, threads)) continue;
-      const int64_t end = parts / threads * ((tiles + r - 1) / r) * ((panels + across - 1) / across);
+      const int64_t end =
+          parts / threads * ((tiles + r - 1) / r) * ((panels + across - 1) / across);
       if (end > cost) continue;
       cost = end;
       best = {r, across};
@@ -256,15 +269,21 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
   const auto& w = static_cast<const PackedLinear&>(weight);
   const int64_t m = x.shape[0];
   if (m == 0 || w.n == 0) return;
-  LinearCall call{x.as<float>(), m > 1 ? x.strides[0] : w.k, y.as<float>(), m > 1 ? y.strides[0] : w.n, m, &w,
-                        epilogue.activation,
-                        epilogue.scale ? epilogue.scale->as<float>() : nullptr,
-                        epilogue.residual ? epilogue.residual->as<float>() : nullptr};
+  LinearCall call{x.as<float>(),
+                  m > 1 ? x.strides[0] : w.k,
+                  y.as<float>(),
+                  m > 1 ? y.strides[0] : w.n,
+                  m,
+                  &w,
+                  epilogue.activation,
+                  epilogue.scale ? epilogue.scale->as<float>() : nullptr,
+                  epilogue.residual ? epilogue.residual->as<float>() : nullptr};
   const int64_t panels = w.panels.size(0);
   const int64_t tile = HWY_DYNAMIC_DISPATCH(tile_rows)();
   // Below some 100 000 multiply-adds a part costs more than it brings.
   const int64_t threads = num_threads(), worth = m * w.n * w.k / 100000;
-  const Grid grid = choose_grid((m + tile - 1) / tile, panels, threads, std::min(4 * threads, worth));
+  const Grid grid =
+      choose_grid((m + tile - 1) / tile, panels, threads, std::min(4 * threads, worth));
   // Parts that read the same rows of x would each copy them.
   Tensor apart;
   if (grid.panels > 1 && HWY_DYNAMIC_DISPATCH(rows_collide)(call.ldx, panels)) {

@@ -42,8 +42,8 @@ HWY_INLINE V fast_exp(D d, V x) {
   return hn::IfThenElse(hn::Gt(hn::Set(d, 88.72f), over), y, hn::Add(over, y));
 }
 
-// 2^x for x <= 0, which is 0 below -126: 2^n 2^r with n = round(x), and a degree-5 polynomial for 2^r.
-// Relative error below 3e-7. Adding 1.5 * 2^23 rounds and leaves n in the low bits.
+// 2^x for x <= 0, which is 0 below -126: 2^n 2^r with n = round(x), and a degree-5 polynomial for
+// 2^r. Relative error below 3e-7. Adding 1.5 * 2^23 rounds and leaves n in the low bits.
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE V exp2_of_negative(D d, V x) {
   const hn::Rebind<int32_t, D> di;
@@ -123,8 +123,8 @@ HWY_INLINE V apply(D d, V x) {
   }
   if constexpr (kKind == Unary::gelu_tanh) {
     // 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3)
-    const V cubic = hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.044715f * 1.59576912f),
-                               hn::Set(d, 1.59576912f));
+    const V cubic =
+        hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.044715f * 1.59576912f), hn::Set(d, 1.59576912f));
     return hn::Mul(x, sigmoid(d, hn::Mul(x, cubic)));
   }
   if constexpr (kKind == Unary::quick_gelu) {

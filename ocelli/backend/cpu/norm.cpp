@@ -8,14 +8,15 @@
 #define HWY_TARGET_INCLUDE "ocelli/backend/cpu/norm.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-
 #include "ocelli/backend/cpu/math-inl.h"
 #include "ocelli/backend/cpu/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
 
-HWY_INLINE float total(Vec v) { return hn::GetLane(hn::SumOfLanes(Tag(), v)); }
+HWY_INLINE float total(Vec v) {
+  return hn::GetLane(hn::SumOfLanes(Tag(), v));
+}
 
 float row_sum(const float* x, int64_t n) {
   const Tag d;
@@ -80,7 +81,8 @@ void softmax_row(const float* x, float* y, int64_t n) {
     store_some(fast_exp(d, hn::Sub(v, top)), y + i, n - i);
   });
   const Vec factor = hn::Set(d, 1 / row_sum(y, n));
-  for_each_vector(y, n, 0, [&](int64_t i, Vec v) HWY_ATTR { store_some(hn::Mul(v, factor), y + i, n - i); });
+  for_each_vector(y, n, 0,
+                  [&](int64_t i, Vec v) HWY_ATTR { store_some(hn::Mul(v, factor), y + i, n - i); });
 }
 
 // y[c] = fold over n rows of x[i * stride + c], for a run of columns.
@@ -91,9 +93,12 @@ void reduce_columns(Reduce kind, const float* x, int64_t n, int64_t stride, int6
     Vec acc = load_some(x + c, columns - c);
     for (int64_t i = 1; i < n; ++i) {
       const Vec v = load_some(x + i * stride + c, columns - c);
-      if (kind == Reduce::max) acc = hn::Max(acc, v);
-      else if (kind == Reduce::min) acc = hn::Min(acc, v);
-      else acc = hn::Add(acc, v);
+      if (kind == Reduce::max)
+        acc = hn::Max(acc, v);
+      else if (kind == Reduce::min)
+        acc = hn::Min(acc, v);
+      else
+        acc = hn::Add(acc, v);
     }
     if (kind == Reduce::mean) acc = hn::Mul(acc, hn::Set(d, 1 / static_cast<float>(n)));
     store_some(acc, y + c, columns - c);
@@ -134,10 +139,10 @@ void for_each_row(const Backend& backend, const View& y, const View& x, const Ro
   const int64_t n = x.shape[-1];
   parallel_for(n ? x.shape.numel() / n : 0, 8192 / std::max<int64_t>(n, 1) + 1,
                [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      row(in.data<float>() + i * n, out.data<float>() + i * n, n);
-    }
-  });
+                 for (int64_t i = begin; i < end; ++i) {
+                   row(in.data<float>() + i * n, out.data<float>() + i * n, n);
+                 }
+               });
   if (out.raw() != y.data) backend.copy(y, out);
 }
 

@@ -1,5 +1,5 @@
-// Pooling and resizing of [B, H, W, C] maps: each output pixel is a weighted sum, or the largest, of
-// input pixels, taken over all channels at once.
+// Pooling and resizing of [B, H, W, C] maps: each output pixel is a weighted sum, or the largest,
+// of input pixels, taken over all channels at once.
 #include "ocelli/backend/cpu/cpu.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/tensor/convert.h"
@@ -78,16 +78,17 @@ void Cpu::pool2d(const View& y, const View& x, const Pool2d& p) const {
     const int64_t first_h = std::max<int64_t>(h0, 0), last_h = std::min(h1, height);
     const int64_t first_w = std::max<int64_t>(w0, 0), last_w = std::min(w1, width);
     // With ceil mode a window may hang over the padding; what lies there does not count.
-    const int64_t counted = p.count_include_pad
-                                ? (std::min(h1, height + p.padding[2]) - h0) *
-                                      (std::min(w1, width + p.padding[3]) - w0)
-                                : (last_h - first_h) * (last_w - first_w);
+    const int64_t counted = p.count_include_pad ? (std::min(h1, height + p.padding[2]) - h0) *
+                                                      (std::min(w1, width + p.padding[3]) - w0)
+                                                : (last_h - first_h) * (last_w - first_w);
     const float share = 1 / static_cast<float>(counted);
     for (int64_t h = first_h; h < last_h; ++h) {
       for (int64_t w = first_w; w < last_w; ++w) {
         const float* from = in.data<float>() + ((b * height + h) * width + w) * channels;
-        if (max) HWY_DYNAMIC_DISPATCH(keep_larger)(out, from, channels);
-        else HWY_DYNAMIC_DISPATCH(add_scaled)(out, from, share, channels);
+        if (max)
+          HWY_DYNAMIC_DISPATCH(keep_larger)(out, from, channels);
+        else
+          HWY_DYNAMIC_DISPATCH(add_scaled)(out, from, share, channels);
       }
     }
   });

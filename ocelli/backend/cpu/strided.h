@@ -11,7 +11,7 @@ namespace ocelli::backend {
 
 template <size_t kViews>
 struct Strided {
-  Shape shape;                         // merged; at least one dimension
+  Shape shape;                        // merged; at least one dimension
   std::array<Shape, kViews> strides;  // in elements
 
   Strided(const Shape& full, const std::array<const Shape*, kViews>& full_strides) {
@@ -21,11 +21,15 @@ struct Strided {
       for (size_t v = 0; v < kViews && merges; ++v) {
         merges = strides[v][-1] == (*full_strides[v])[d] * full[d];
       }
-      if (merges) shape[-1] *= full[d];
-      else shape.push_back(full[d]);
+      if (merges)
+        shape[-1] *= full[d];
+      else
+        shape.push_back(full[d]);
       for (size_t v = 0; v < kViews; ++v) {
-        if (merges) strides[v][-1] = (*full_strides[v])[d];
-        else push_stride(v, (*full_strides[v])[d]);
+        if (merges)
+          strides[v][-1] = (*full_strides[v])[d];
+        else
+          push_stride(v, (*full_strides[v])[d]);
       }
     }
     if (shape.rank() == 0) {

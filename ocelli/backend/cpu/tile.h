@@ -23,7 +23,7 @@ struct TileEnd {
   const float* start = nullptr;  // or the sums of the K before, in rows keep_row apart, aligned
   float* keep = nullptr;         // the sums go here unfinished, likewise
   int64_t keep_row = 0;
-  float* y = nullptr;            // residual + scale * clamp(sums), rows ldy apart
+  float* y = nullptr;  // residual + scale * clamp(sums), rows ldy apart
   const float *residual = nullptr, *scale = nullptr;
   int64_t ldy = 0;
   float low = -kInfinity, high = kInfinity;

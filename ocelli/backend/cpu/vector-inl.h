@@ -54,8 +54,8 @@ HWY_INLINE void for_each_vector(const float* x, int64_t n, float fill, const F& 
 }
 
 // into[c * into_row + r] = from[r * from_row + c] for r < rows, c < columns; in blocks of 4 x 4.
-HWY_INLINE void transpose(const float* HWY_RESTRICT from, int64_t from_row, int64_t rows, int64_t columns,
-                          float* HWY_RESTRICT into, int64_t into_row) {
+HWY_INLINE void transpose(const float* HWY_RESTRICT from, int64_t from_row, int64_t rows,
+                          int64_t columns, float* HWY_RESTRICT into, int64_t into_row) {
   int64_t r = 0;
 #if HWY_TARGET != HWY_SCALAR
   const hn::Full128<float> d;

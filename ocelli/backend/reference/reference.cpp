@@ -97,7 +97,9 @@ void Reference::gemm(const View& y, const View& a, const View& b, float alpha) c
   const int64_t rows = y.shape[-2], cols = y.shape[-1], depth = a.shape[-1];
   const auto lead = std::span(y.shape.begin(), static_cast<size_t>(r - 2));
   const Shape batch{lead};
-  const auto outer = [&](const View& v) { return Shape(std::span(v.strides.begin(), lead.size())); };
+  const auto outer = [&](const View& v) {
+    return Shape(std::span(v.strides.begin(), lead.size()));
+  };
   for (int64_t i = 0; i < batch.numel(); ++i) {
     float* out = y.as<float>() + offset_of(i, batch, outer(y));
     const float* left = a.as<float>() + offset_of(i, batch, outer(a));
@@ -139,9 +141,12 @@ void Reference::reduce(Reduce kind, const View& y, const View& x) const {
                                          : 0.0;
     for (int64_t i = 0; i < n; ++i) {
       const double v = load(x, base + i * x.strides[-1]);
-      if (kind == Reduce::max) value = evaluate(Binary::maximum, v, value);
-      else if (kind == Reduce::min) value = evaluate(Binary::minimum, v, value);
-      else value += v;
+      if (kind == Reduce::max)
+        value = evaluate(Binary::maximum, v, value);
+      else if (kind == Reduce::min)
+        value = evaluate(Binary::minimum, v, value);
+      else
+        value += v;
     }
     if (kind == Reduce::mean) value /= static_cast<double>(n);
     store(y, offset_of(row, y.shape, y.strides), value);

@@ -14,20 +14,13 @@ constexpr int32_t kTimeLimit = 5000, kStackLimit = 32 << 20;
 // ICU's \s, \w and \h are other sets than Oniguruma's.
 std::string_view class_of(char c) {
   switch (c) {
-    case 's':
-      return "\\p{White_Space}";
-    case 'S':
-      return "\\P{White_Space}";
-    case 'w':
-      return "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u00B2\\u00B3\\u00B9\\u00BC-\\u00BE]";
-    case 'W':
-      return "[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u00B2\\u00B3\\u00B9\\u00BC-\\u00BE]";
-    case 'h':
-      return "[0-9a-fA-F]";
-    case 'H':
-      return "[^0-9a-fA-F]";
-    default:
-      return {};
+    case 's': return "\\p{White_Space}";
+    case 'S': return "\\P{White_Space}";
+    case 'w': return "[\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u00B2\\u00B3\\u00B9\\u00BC-\\u00BE]";
+    case 'W': return "[^\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\u00B2\\u00B3\\u00B9\\u00BC-\\u00BE]";
+    case 'h': return "[0-9a-fA-F]";
+    case 'H': return "[^0-9a-fA-F]";
+    default: return {};
   }
 }
 

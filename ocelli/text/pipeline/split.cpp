@@ -65,10 +65,8 @@ std::vector<Span> split(std::string_view text, const std::vector<Span>& matches,
     case SplitBehavior::removed:
       std::erase_if(parts, [](const Part& part) { return part.match; });
       break;
-    case SplitBehavior::isolated:
-      break;
-    case SplitBehavior::merged_with_previous:
-      return join_parts(parts, attaches);
+    case SplitBehavior::isolated: break;
+    case SplitBehavior::merged_with_previous: return join_parts(parts, attaches);
     case SplitBehavior::merged_with_next: {
       std::ranges::reverse(parts);
       std::vector<Span> spans = join_parts(parts, attaches);

@@ -18,20 +18,11 @@ class Message {
     field_ = tag >> 3;
     wire_ = static_cast<int>(tag & 7);
     switch (wire_) {
-      case 0:
-        number_ = varint();
-        break;
-      case 1:
-        contents_ = take(8);
-        break;
-      case 2:
-        contents_ = take(varint());
-        break;
-      case 5:
-        contents_ = take(4);
-        break;
-      default:
-        fail_here("a field of no known kind");
+      case 0: number_ = varint(); break;
+      case 1: contents_ = take(8); break;
+      case 2: contents_ = take(varint()); break;
+      case 5: contents_ = take(4); break;
+      default: fail_here("a field of no known kind");
     }
     return true;
   }
