@@ -118,27 +118,34 @@ HWY_INLINE void any_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
   }
 }
 
-// Sums, inputs and weights of a tile share 32 registers, or 16.
+template <int kKernel, int kStride, int kColumns>
+HWY_INLINE void columns_from(const DepthwiseRow& row, int64_t& j, int64_t c) {
+  for (; j + kColumns <= row.out_width; j += kColumns) {
+    const int64_t first = j * kStride - row.left, last = first + (kColumns - 1) * kStride + kKernel;
+    if (first >= 0 && last <= row.width)
+      columns_tile<kKernel, kStride, kColumns, true>(row, j, c);
+    else
+      columns_tile<kKernel, kStride, kColumns, false>(row, j, c);
+  }
+}
+
+// Sums, inputs and weights of a tile share 32 registers, or 16. The last maps of an image of 224
+// are 14 and 7 wide: tiles of 4, 2 and 1 would wait for their own sums.
 template <int kKernel, int kStride>
 void columns_of(const DepthwiseRow& row) {
-  constexpr int kColumns = HWY_TARGET <= HWY_AVX3 && kKernel * kStride < 10 ? 8 : 4;
-  const int64_t end = row.out_width;
+  constexpr bool kWide = HWY_TARGET <= HWY_AVX3 && kKernel * kStride < 10;
   for (int64_t c = 0; c < row.channels; c += kLanes) {
     int64_t j = 0;
     if (c + kLanes <= row.channels) {
-      for (; j + kColumns <= end; j += kColumns) {
-        const int64_t first = j * kStride - row.left,
-                      last = first + (kColumns - 1) * kStride + kKernel;
-        if (first >= 0 && last <= row.width)
-          columns_tile<kKernel, kStride, kColumns, true>(row, j, c);
-        else
-          columns_tile<kKernel, kStride, kColumns, false>(row, j, c);
+      if (kKernel <= 5 && row.out_width % 7 == 0 && row.out_width % 4 != 0) {
+        columns_from<kKernel, kStride, 7>(row, j, c);
+        continue;
       }
-      if (kColumns == 8 && j + 4 <= end)
-        columns_tile<kKernel, kStride, 4, false>(row, j, c), j += 4;
-      if (j + 2 <= end) columns_tile<kKernel, kStride, 2, false>(row, j, c), j += 2;
+      if constexpr (kWide) columns_from<kKernel, kStride, 8>(row, j, c);
+      columns_from<kKernel, kStride, 4>(row, j, c);
+      columns_from<kKernel, kStride, 2>(row, j, c);
     }
-    for (; j < end; ++j) any_tile<1>(row, j, c);
+    for (; j < row.out_width; ++j) any_tile<1>(row, j, c);
   }
 }
 
