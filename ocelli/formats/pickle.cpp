@@ -124,6 +124,7 @@ class Reader {
     const auto part = take(n);
     return {reinterpret_cast<const char*>(part.data()), part.size()};
   }
+  uint32_t text_index() { return static_cast<uint32_t>(std::strtoul(line().c_str(), nullptr, 10)); }
   std::string line() {
     const auto* begin = reinterpret_cast<const char*>(bytes_.data()) + at_;
     const auto* end = static_cast<const char*>(std::memchr(begin, '\n', bytes_.size() - at_));
@@ -327,20 +328,18 @@ Value Reader::reduce(Value callable, Value arguments) {
 
 bool Reader::step(uint8_t opcode) {
   switch (opcode) {
-    case '.': return false;                                  // STOP
-    case 0x80: take(1); return true;                         // PROTO
-    case 0x95: take(8); return true;                         // FRAME
-    case '0': pop(); return true;                            // POP
-    case '1': pop_mark(); return true;                       // POP_MARK
-    case '2': push(Value(top())); return true;               // DUP
-    case '(': marks_.push_back(stack_.size()); return true;  // MARK
-    case 'p':
-      remember(static_cast<uint32_t>(std::strtoul(line().c_str(), nullptr, 10)));
-      return true;
+    case '.': return false;                                                 // STOP
+    case 0x80: take(1); return true;                                        // PROTO
+    case 0x95: take(8); return true;                                        // FRAME
+    case '0': pop(); return true;                                           // POP
+    case '1': pop_mark(); return true;                                      // POP_MARK
+    case '2': push(Value(top())); return true;                              // DUP
+    case '(': marks_.push_back(stack_.size()); return true;                 // MARK
+    case 'p': remember(text_index()); return true;                          // PUT
     case 'q': remember(number<uint8_t>()); return true;                     // BINPUT
     case 'r': remember(number<uint32_t>()); return true;                    // LONG_BINPUT
     case 0x94: remember(static_cast<uint32_t>(memo_.size())); return true;  // MEMOIZE
-    case 'g': recall(static_cast<uint32_t>(std::strtoul(line().c_str(), nullptr, 10))); return true;
+    case 'g': recall(text_index()); return true;
     case 'h': recall(number<uint8_t>()); return true;   // BINGET
     case 'j': recall(number<uint32_t>()); return true;  // LONG_BINGET
     default: break;
