@@ -7,7 +7,10 @@
 #include <thread>
 #include <vector>
 
+#include <nlohmann/json.hpp>
+
 #include "ocelli/backend/cpu/isa.h"
+#include "ocelli/base/file.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/ops/flops.h"
 #include "ocelli/tensor/allocator.h"
@@ -120,6 +123,46 @@ BenchRow bench(const OpenModel& opened, const BenchOptions& options) {
   row.gflops = static_cast<double>(flops) / row.best_ms / 1e6;
   row.peak_rss_mb = peak_rss_mb();
   return row;
+}
+
+std::vector<ProfiledCall> profile(const OpenModel& opened, const BenchOptions& options) {
+  const auto run = make_run(opened, options.batch, options.text);
+  run();
+  std::vector<ProfiledCall> best;
+  const auto length = [](const std::vector<ProfiledCall>& calls) {
+    return calls.empty() ? 0 : calls.back().start_us + calls.back().us;
+  };
+  int repeats = 0;
+  for (const auto start = Clock::now(); repeats < 5 || seconds_since(start) < options.seconds;
+       ++repeats) {
+    throw_if_cancelled();
+    const Profile profile;
+    run();
+    if (repeats == 0 || length(profile.calls()) < length(best)) best = profile.calls();
+  }
+  return best;
+}
+
+void write_trace(const std::vector<NamedProfile>& profiles, const std::filesystem::path& file) {
+  auto events = nlohmann::json::array();
+  for (size_t pid = 0; pid < profiles.size(); ++pid) {
+    const auto& [name, calls] = profiles[pid];
+    events.push_back(
+        {{"ph", "M"}, {"name", "process_name"}, {"pid", pid}, {"args", {{"name", name}}}});
+    for (const ProfiledCall& call : calls) {
+      nlohmann::json arguments = {{"shapes", call.shapes},
+                                  {"GB/s", static_cast<double>(call.bytes) / call.us / 1e3}};
+      if (call.flops > 0) arguments["GFLOP/s"] = static_cast<double>(call.flops) / call.us / 1e3;
+      events.push_back({{"ph", "X"},
+                        {"name", call.op},
+                        {"pid", pid},
+                        {"tid", 0},
+                        {"ts", call.start_us},
+                        {"dur", call.us},
+                        {"args", std::move(arguments)}});
+    }
+  }
+  write_file(file, nlohmann::json{{"traceEvents", std::move(events)}}.dump());
 }
 
 double peak_rss_mb() {

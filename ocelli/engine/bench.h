@@ -2,6 +2,7 @@
 #pragma once
 
 #include "ocelli/engine/open.h"
+#include "ocelli/ops/profile.h"
 
 namespace ocelli {
 
@@ -24,6 +25,13 @@ struct BenchRow {
 
 // Runs the model on the current number of threads.
 BenchRow bench(const OpenModel& opened, const BenchOptions& options);
+
+// The calls of the fastest of some forwards, in order.
+std::vector<ProfiledCall> profile(const OpenModel& opened, const BenchOptions& options);
+
+// A profile by name, in the trace event format that chrome://tracing and Perfetto open.
+using NamedProfile = std::pair<std::string, std::vector<ProfiledCall>>;
+void write_trace(const std::vector<NamedProfile>& profiles, const std::filesystem::path& file);
 
 // Largest resident memory of the process in MB since its start, or since bench() last began.
 double peak_rss_mb();

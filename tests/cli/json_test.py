@@ -110,6 +110,17 @@ class Shapes(Case):
                 "roof_share", "peak_rss_mb"])
             self.assertGreater(row["median_ms"], 0)
 
+    def test_trace(self):
+        self.json("bench", VIT, "-b", "1,2", "-t", "1", "--seconds", "0.01", "--trace", "trace.json")
+        events = json.loads(pathlib.Path("trace.json").read_text())["traceEvents"]
+        self.assertEqual([e["args"]["name"].split(", ", 1)[1] for e in events if e["ph"] == "M"],
+                         ["batch 1, 1 thread", "batch 2, 1 thread"])
+        calls = [e for e in events if e["ph"] == "X" and e["pid"] == 1]
+        # 2 blocks of 32 channels and a hidden width of 48 on 17 tokens of 2 images.
+        self.assertEqual([e["args"]["shapes"] for e in calls if e["name"] == "attention"],
+                         ["2x17x2x16, 2x17x2x16, 2x17x2x16 -> 2x17x2x16"] * 2)
+        self.assertTrue(all(a["ts"] + a["dur"] <= b["ts"] + 1e-3 for a, b in zip(calls, calls[1:])))
+
     def test_memory_is_that_of_each_row(self):
         if b"__asan_init" in PROGRAM.read_bytes():
             self.skipTest("AddressSanitizer keeps memory that was freed")

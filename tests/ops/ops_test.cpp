@@ -12,6 +12,7 @@
 #include "ocelli/ops/flops.h"
 #include "ocelli/ops/linear.h"
 #include "ocelli/ops/norm.h"
+#include "ocelli/ops/profile.h"
 #include "ocelli/ops/reduce.h"
 #include "ocelli/ops/resize.h"
 #include "ocelli/ops/shape.h"
@@ -68,6 +69,23 @@ TEST(Allocator, SecondForwardAsksTheSystemForNothing) {
   for (int i = 0; i < 3; ++i) forward();
   EXPECT_EQ(allocator_stats().system_allocations, before);
   set_num_threads(threads);
+}
+
+TEST(Profile, NamesEveryCallWithItsShapesAndWork) {
+  LinearWeight w(Tensor::full({11, 7}, 1), Tensor());
+  w.pack();
+  const Tensor x = Tensor::full({5, 7}, 1);
+  const Profile profile;
+  softmax(linear(x, w));
+  const auto& calls = profile.calls();
+  ASSERT_EQ(calls.size(), 2u);
+  EXPECT_EQ(calls[0].op, "linear");
+  EXPECT_EQ(calls[0].shapes, "5x7 -> 5x11");
+  EXPECT_EQ(calls[0].flops, 2 * 5 * 7 * 11);
+  EXPECT_EQ(calls[0].bytes, 4 * (5 * 7 + 7 * 11 + 5 * 11));
+  EXPECT_EQ(calls[1].op, "softmax");
+  EXPECT_EQ(calls[1].flops, 0);
+  EXPECT_GE(calls[1].start_us, calls[0].start_us + calls[0].us);
 }
 
 TEST(Flops, CountsTwoAMultiplyAdd) {
