@@ -55,6 +55,7 @@ void add_completion(CLI::App& app);
 void add_convert(CLI::App& app, Common& common);
 void add_embed(CLI::App& app, Common& common);
 void add_eval(CLI::App& app, Common& common);
+void add_explain(CLI::App& app, Common& common);
 void add_info(CLI::App& app, Common& common);
 void add_man(CLI::App& app);
 void add_match(CLI::App& app, Common& common);

@@ -38,6 +38,7 @@ void set_up(CLI::App& app, cli::Common& common) {
   cli::add_embed(app, common);
   cli::add_match(app, common);
   cli::add_eval(app, common);
+  cli::add_explain(app, common);
   cli::add_info(app, common);
   cli::add_convert(app, common);
   cli::add_bench(app, common);

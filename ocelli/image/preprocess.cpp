@@ -63,8 +63,8 @@ struct Plan {
   int64_t top, left;  // of the crop in the resized image; may be negative
 };
 
-Plan plan(const ImageProcessor& p, const Image& image) {
-  Plan result{resized_size(p, image.height(), image.width()), {}, 0, 0};
+Plan plan(const ImageProcessor& p, int64_t height, int64_t width) {
+  Plan result{resized_size(p, height, width), {}, 0, 0};
   result.out = result.resized;
   if (p.crop != ImageProcessor::Crop::none) {
     result.out = {p.crop_height, p.crop_width};
@@ -120,15 +120,24 @@ ImageProcessor ImageProcessor::with_size(int64_t height, int64_t width) const {
   return p;
 }
 
+SeenPart seen_part(const ImageProcessor& processor, int64_t height, int64_t width) {
+  const Plan steps = plan(processor, height, width);
+  const double down = static_cast<double>(height) / static_cast<double>(steps.resized.height),
+               across = static_cast<double>(width) / static_cast<double>(steps.resized.width);
+  return {static_cast<double>(steps.top) * down, static_cast<double>(steps.left) * across,
+          static_cast<double>(steps.out.height) * down,
+          static_cast<double>(steps.out.width) * across};
+}
+
 Tensor preprocess(const ImageProcessor& processor, const Image& image) {
-  const Plan steps = plan(processor, image);
+  const Plan steps = plan(processor, image.height(), image.width());
   const Tensor out = Tensor::empty({steps.out.height, steps.out.width, 3});
   run(processor, image, steps, out.data<float>());
   return out;
 }
 
 void preprocess_into(const ImageProcessor& processor, const Image& image, float* out) {
-  const Plan steps = plan(processor, image);
+  const Plan steps = plan(processor, image.height(), image.width());
   const auto size = processor.output_size();
   check(steps.out.height == size[0] && steps.out.width == size[1],
         "preprocess: an image of {} x {} becomes {} x {}, not the {} x {} of its batch",

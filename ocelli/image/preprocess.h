@@ -51,6 +51,13 @@ struct ImageProcessor {
                                        const std::string& file);
 };
 
+// What the model sees of an image, in the image's own pixels (of 1 x 1, edge to edge); it reaches
+// beyond the image where the processor adds borders.
+struct SeenPart {
+  double top = 0, left = 0, height = 0, width = 0;
+};
+SeenPart seen_part(const ImageProcessor& processor, int64_t height, int64_t width);
+
 // Normalised pixels [H, W, 3]; processors that keep the aspect uncropped give any size.
 Tensor preprocess(const ImageProcessor& processor, const Image& image);
 // The same into output_size() * 3 floats of a batch.

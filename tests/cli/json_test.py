@@ -110,6 +110,21 @@ class Shapes(Case):
                 "roof_share", "peak_rss_mb"])
             self.assertGreater(row["median_ms"], 0)
 
+    def test_explain(self):
+        photo, other = str(IMAGES / "coffee.png"), str(IMAGES / "rocket.jpg")
+        one = self.json("explain", photo, "-m", VIT, "--attention", "--head", "1", "-o", "a.png", "--npy", "a.npy")
+        self.assertEqual(one["explanation"], "attention of block 1, head 1")
+        self.assertEqual(one["images"][0]["shape"], [4, 4])
+        self.assertLess(sum(one["images"][0]["map"]), 1)  # the class token attends to itself, too
+        self.assertTrue(pathlib.Path("a.png").read_bytes().startswith(b"\x89PNG"))
+        several = self.json("explain", photo, "-m", VIT, "--pca", "--whole", "--images", other, "--size", "64")
+        self.assertEqual([image["shape"] for image in several["images"]], [[8, 8, 3]] * 2)
+        colors = [c for image in several["images"] for c in image["map"]]
+        self.assertEqual((min(colors), max(colors)), (0, 1))
+        covered = self.json("explain", photo, "-m", VIT, "--occlusion")
+        self.assertIn("the probability of class 4", covered["explanation"])
+        self.assertEqual(covered["images"][0]["shape"], [14, 14])
+
     def test_trace(self):
         self.json("bench", VIT, "-b", "1,2", "-t", "1", "--seconds", "0.01", "--trace", "trace.json")
         events = json.loads(pathlib.Path("trace.json").read_text())["traceEvents"]
