@@ -1,6 +1,6 @@
 #include "ocelli/engine/embed.h"
 
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <filesystem>
 #include <iostream>
@@ -15,19 +15,38 @@ namespace {
 
 struct Embed {
   std::vector<std::string> images;
-  std::string text, output;
+  std::string text, output, features;
+  int64_t layers = 1;
   bool raw = false;
 };
+
+Forward forward_of(const Embed& options, const OpenModel& opened) {
+  if (options.features.empty())
+    return [&](const Tensor& pixels) { return embed_pixels(opened, pixels, !options.raw); };
+  return [&, features = parse_features(options.features)](const Tensor& pixels) {
+    return feature_pixels(opened, pixels, features, options.layers, !options.raw);
+  };
+}
+
+// By a forward over a blank image: what cannot be had is said before the work.
+Shape row_shape(const Embed& options, const OpenModel& opened) {
+  if (options.features.empty()) return {opened.model->embedding_size()};
+  const auto [height, width] = opened.processor.output_size();
+  return forward_of(options, opened)(Tensor::zeros({1, height, width, 3})).select(0, 0).shape();
+}
 
 // out.npy holds the rows, out.jsonl beside it one line a row; both appear when both are complete.
 void run(const Embed& options, Common& common) {
   const bool texts = !options.text.empty();
   check(texts || !options.images.empty(), "embed: give images, or --text FILE");
   check(!texts || options.images.empty(), "embed: give either images or --text, not both");
+  check(!texts || options.features.empty(), "embed: --features is for images");
+  check(options.layers == 1 || !options.features.empty(), "embed: --layers goes with --features");
   const auto items =
       texts ? read_lines(options.text, false) : list_images(options.images, std::cin);
   const auto opened = common.open();
-  NpyWriter rows(options.output, {opened->model->embedding_size()}, DType::f32);
+  const Shape shape = row_shape(options, *opened);
+  NpyWriter rows(options.output, shape, DType::f32);
   AtomicFile names(std::filesystem::path(options.output).replace_extension(".jsonl"));
   const auto deliver = [&](int64_t i, const Tensor& row) {
     const nlohmann::ordered_json line = {{"row", rows.rows()}, {texts ? "text" : "path", items[i]}};
@@ -43,20 +62,18 @@ void run(const Embed& options, Common& common) {
     run.progress = common.progress("embedding");
     embed_texts(*opened, run, deliver);
   } else {
-    const auto forward = [&](const Tensor& pixels) {
-      return embed_pixels(*opened, pixels, !options.raw);
-    };
-    errors =
-        run_images(opened->processor, items, forward, deliver, common.run_options("embedding"));
+    errors = run_images(opened->processor, items, forward_of(options, *opened), deliver,
+                        common.run_options("embedding"));
   }
   rows.commit();
   names.commit();
   if (common.json) {
     print_json({{"output", options.output},
                 {"rows", rows.rows()},
-                {"width", opened->model->embedding_size()}});
+                {"width", shape[-1]},
+                {"shape", shape}});
   } else if (!common.quiet) {
-    fmt::print("{}: {} rows of {}\n", options.output, rows.rows(), opened->model->embedding_size());
+    fmt::print("{}: {} rows of {}\n", options.output, rows.rows(), fmt::join(shape, "x"));
   }
   common.report(errors);
 }
@@ -75,6 +92,14 @@ void add_embed(CLI::App& app, Common& common) {
       ->required();
   command->add_option("--text", options->text, "Embed the lines of this file instead of images")
       ->type_name(kFile);
+  add_choice(*command, "--features", options->features, {"cls", "patch-mean", "cls+mean", "patch"},
+             "Tokens of a transformer after its final norm instead of its embedding: the class "
+             "token, the mean patch, both, or every patch [rows, columns, C]");
+  command
+      ->add_option("--layers", options->layers,
+                   "The last N blocks side by side, for --features (default: 1)")
+      ->check(CLI::PositiveNumber.description(""))
+      ->type_name(kNumber);
   command->add_flag("--raw", options->raw, "Do not scale the embeddings to length 1");
   command->footer(
       "Row n of the .npy file belongs to line n of the .jsonl file; both are in input\n"
@@ -82,7 +107,8 @@ void add_embed(CLI::App& app, Common& common) {
       "says so.\n"
       "Examples:\n"
       "  ocelli embed photos/ -m clip-folder -o photos.npy\n"
-      "  ocelli embed --text captions.txt -m clip-folder -o captions.npy");
+      "  ocelli embed --text captions.txt -m clip-folder -o captions.npy\n"
+      "  ocelli embed photos/ -m dinov2-folder --features patch --raw --size 518 -o maps.npy");
   command->callback([options, &common] { run(*options, common); });
 }
 

@@ -8,6 +8,7 @@
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/reduce.h"
+#include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -86,6 +87,45 @@ Tensor embed_prompts(const OpenModel& opened, const std::vector<std::string>& te
 
 Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normalized) {
   const Tensor rows = opened.model->embed_image(pixels);
+  return normalized ? normalize(rows) : rows;
+}
+
+Features parse_features(const std::string& name) {
+  if (name == "cls") return Features::cls;
+  if (name == "patch-mean") return Features::patch_mean;
+  if (name == "cls+mean") return Features::cls_mean;
+  if (name == "patch") return Features::patch;
+  fail(ErrorCode::invalid_argument, "features '{}': cls, patch-mean, cls+mean or patch is needed",
+       name);
+}
+
+Tensor feature_pixels(const OpenModel& opened, const Tensor& pixels, Features features,
+                      int64_t layers, bool normalized) {
+  const Model& model = *opened.model;
+  const auto layout = model.token_layout();
+  const bool needs_class = features == Features::cls || features == Features::cls_mean;
+  if (!layout || (needs_class && layout->class_tokens == 0)) {
+    fail(ErrorCode::unsupported, "{}: {} has no {}", opened.name, opened.family->name,
+         layout ? "class token" : "patches to take features from");
+  }
+  check(layers >= 1 && layers <= model.depth(), "{} layers: the model has {}", layers,
+        model.depth());
+  FeatureRequest request{.layers = {}, .norm = true};
+  for (int64_t i = layers; i >= 1; --i) request.layers.push_back(static_cast<int>(-i));
+  const auto tokens = model.features(pixels, request);
+  const auto patches = [&](const Tensor& t) { return t.slice(1, layout->prefix(), t.size(1)); };
+  std::vector<Tensor> parts;
+  for (const Tensor& t : tokens) {
+    parts.push_back(needs_class                   ? t.select(1, 0)
+                    : features == Features::patch ? patches(t)
+                                                  : mean(patches(t), 1));
+  }
+  if (features == Features::cls_mean) parts.push_back(mean(patches(tokens.back()), 1));
+  Tensor rows = cat(parts, -1);
+  if (features == Features::patch) {
+    rows = contiguous(rows).view({pixels.size(0), pixels.size(1) / layout->patch,
+                                  pixels.size(2) / layout->patch, rows.size(-1)});
+  }
   return normalized ? normalize(rows) : rows;
 }
 

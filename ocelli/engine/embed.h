@@ -35,6 +35,17 @@ void check_has_text(const OpenModel& opened);
 // [B, H, W, 3] -> [B, D], scaled to length 1 unless told otherwise.
 Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normalized = true);
 
+// "cls", "patch-mean", "cls+mean" or "patch" of transformers over patches, after the final norm.
+enum class Features { cls, patch_mean, cls_mean, patch };
+Features parse_features(const std::string& name);
+
+// [B, H, W, 3] -> features of the last `layers` blocks side by side, the earliest first: class
+// tokens or mean patches [B, layers * C]; class tokens, then the last block's mean patch
+// [B, (layers + 1) * C], as DINOv2's linear evaluation has them; patches [B, rows, columns,
+// layers * C]. Scaled to length 1 unless told otherwise. Throws unsupported, naming the family.
+Tensor feature_pixels(const OpenModel& opened, const Tensor& pixels, Features features,
+                      int64_t layers = 1, bool normalized = true);
+
 // What cosines mean to the model: a softmax over the texts (the last dimension), or a sigmoid of
 // each pair for models trained so (SigLIP).
 Tensor probabilities(const Tensor& cosine, const Similarity& similarity);

@@ -49,13 +49,34 @@ class Shapes(Case):
 
     def test_embed(self):
         answer = self.json("embed", IMAGES, "-m", VIT, "-o", "out.npy")
-        self.assertEqual(answer, {"output": "out.npy", "rows": 6, "width": 32})
+        self.assertEqual(answer, {"output": "out.npy", "rows": 6, "width": 32, "shape": [32]})
         lines = [json.loads(line) for line in pathlib.Path("out.jsonl").read_text().splitlines()]
         self.assertEqual(lines, [{"row": i, "path": path} for i, path in enumerate(PATHS)])
         for row in read_npy("out.npy"):
             self.assertAlmostEqual(sum(x * x for x in row), 1, places=5)
         self.run_program("embed", IMAGES, "-m", VIT, "-o", "raw.npy", "--raw")
         self.assertNotAlmostEqual(sum(x * x for x in read_npy("raw.npy")[0]), 1, places=3)
+
+    def test_embed_features(self):
+        dino = fixtures.GOLDENS / "dinov2_hf/model.safetensors"
+
+        def features(name, *more):
+            answer = self.json("embed", IMAGES, "-m", dino, "--features", name, "--raw", "-o", "f.npy", *more)
+            with open("f.npy", "rb") as file:
+                shape = ast.literal_eval(file.read(10) and file.readline().decode())["shape"]
+                values = [x for (x,) in struct.iter_unpack("<f", file.read())]
+            self.assertEqual(list(shape), [6] + answer["shape"])
+            return answer["shape"], values[:len(values) // 6]
+
+        (rows, columns, width), patch = features("patch")
+        mean = [sum(patch[c::width]) / (rows * columns) for c in range(width)]
+        cls, both, two = features("cls"), features("cls+mean"), features("cls", "--layers", "2")
+        for a, b in zip(cls[1] + mean, both[1]):
+            self.assertAlmostEqual(a, b, places=4)
+        for a, b in zip(features("patch-mean")[1], mean):
+            self.assertAlmostEqual(a, b, places=4)
+        self.assertEqual((two[0], two[1][width:]), ([2 * width], cls[1]))
+        self.run_program("embed", IMAGES, "-o", "x.npy", "--features", "cls", status=69)
 
     def test_match(self):
         fixtures.clip()
