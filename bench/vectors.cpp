@@ -55,7 +55,8 @@ void make_row(int64_t i, int64_t clusters, float* row) {
     make_row(i - 25, clusters, row);
     normal(3, static_cast<uint64_t>(i), 0.15, row);
   } else {
-    normal(1, Rng(4, static_cast<uint64_t>(i)).next_u32() % static_cast<uint64_t>(clusters), 1, row);
+    normal(1, Rng(4, static_cast<uint64_t>(i)).next_u32() % static_cast<uint64_t>(clusters), 1,
+           row);
     normal(2, static_cast<uint64_t>(i), kNoise, row);
   }
   unit(row);
@@ -98,7 +99,8 @@ class Watch {
 void line(const std::string& what, double seconds, const std::string& more = {}) {
   rusage usage{};
   getrusage(RUSAGE_SELF, &usage);
-  fmt::print("  {:<34}{:>9.3f} s   peak {:>5} MB   {}\n", what, seconds, usage.ru_maxrss / 1024, more);
+  fmt::print("  {:<34}{:>9.3f} s   peak {:>5} MB   {}\n", what, seconds, usage.ru_maxrss / 1024,
+             more);
   std::fflush(stdout);
 }
 
@@ -109,7 +111,8 @@ double resident_mb() {
   return static_cast<double>(resident) * 4096 / 1e6;
 }
 
-double recall(const std::vector<std::vector<Hit>>& found, const std::vector<std::vector<Hit>>& truth) {
+double recall(const std::vector<std::vector<Hit>>& found,
+              const std::vector<std::vector<Hit>>& truth) {
   int64_t good = 0, all = 0;
   for (size_t q = 0; q < truth.size(); ++q) {
     std::set<RowId> rows;
@@ -127,6 +130,7 @@ void search(const Data& data, const HalfRows& rows, const Hnsw& graph) {
   Watch one;
   search_exact(data.queries.slice(0, 0, 1), rows, 10);
   line("exact search of one query", one.seconds());
+  const int threads = num_threads();
   set_num_threads(1);
   for (const int64_t ef : {16, 24, 32, 48, 64, 96, 128, 192, 256}) {
     Watch watch;
@@ -134,14 +138,17 @@ void search(const Data& data, const HalfRows& rows, const Hnsw& graph) {
     for (int64_t q = 0; q < kQueries; ++q) {
       found.push_back(graph.search(data.queries.data<float>() + q * kWidth, rows, 10, ef));
     }
-    line(fmt::format("HNSW search, ef {}", ef), watch.seconds(),
-         fmt::format("{:.3f} ms a query, one thread; recall@10 {:.3f}", watch.seconds() * 1e3 / kQueries,
+    const double seconds = watch.seconds();
+    line(fmt::format("HNSW search, ef {}", ef), seconds,
+         fmt::format("{:.3f} ms a query, one thread; recall@10 {:.3f}", seconds * 1e3 / kQueries,
                      recall(found, truth)));
   }
+  set_num_threads(threads);
 }
 
 void measure(int64_t count) {
-  fmt::print("{} rows of {}, {}, {} threads\n", count, kWidth, backend::current_isa(), num_threads());
+  fmt::print("{} rows of {}, {}, {} threads\n", count, kWidth, backend::current_isa(),
+             num_threads());
   Watch making;
   const Data data = make(count, std::filesystem::temp_directory_path() / "ocelli-bench-vectors");
   line("making and storing the rows", making.seconds());
@@ -169,7 +176,8 @@ void measure(int64_t count) {
       for (const Hit& hit : near.of(i)) pairs += hit.score >= 0.9f && hit.row > i;
     }
     for (const auto& [a, b] : data.duplicates) {
-      found += std::ranges::any_of(near.of(a), [b = b](const Hit& h) { return h.row == b && h.score >= 0.9f; });
+      found += std::ranges::any_of(near.of(a),
+                                   [b = b](const Hit& h) { return h.row == b && h.score >= 0.9f; });
     }
     line("pairs of cosine 0.9 and above", threshold.seconds(),
          fmt::format("{} pairs; recall of planted duplicates {:.4f}", pairs,

@@ -6,7 +6,6 @@
 #define HWY_TARGET_INCLUDE "ocelli/index/dot.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-
 #include "ocelli/backend/cpu/vector-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -61,7 +60,8 @@ HWY_INLINE void dot(const float* query, const Half* const* rows, int64_t width, 
 
 HWY_INLINE void prefetch(const Half* row, int64_t width) {
   const auto* line = reinterpret_cast<const char*>(row);
-  for (const char* end = line + width * static_cast<int64_t>(sizeof(Half)); line < end; line += 64) {
+  for (const char* end = line + width * static_cast<int64_t>(sizeof(Half)); line < end;
+       line += 64) {
     __builtin_prefetch(line, 0, 3);
   }
 }
@@ -88,11 +88,13 @@ HWY_INLINE void dot_each(const float* query, int64_t n, int64_t width, const Row
 
 void dot_listed(const float* query, const HalfRows& rows, const RowId* ids, int64_t n,
                 float* scores) {
-  dot_each(query, n, rows.width, [&](int64_t i) { return rows.row(ids[i]); }, scores);
+  dot_each(
+      query, n, rows.width, [&](int64_t i) { return rows.row(ids[i]); }, scores);
 }
 
 void dot_in_order(const float* query, const HalfRows& rows, float* scores) {
-  dot_each(query, rows.count, rows.width, [&](int64_t i) { return rows.row(i); }, scores);
+  dot_each(
+      query, rows.count, rows.width, [&](int64_t i) { return rows.row(i); }, scores);
 }
 
 void widen(const Half* from, int64_t n, float* to) {
@@ -143,7 +145,9 @@ void dot_all(const float* query, const HalfRows& rows, float* scores) {
   HWY_DYNAMIC_DISPATCH(dot_in_order)(query, rows, scores);
 }
 
-void widen(const Half* from, int64_t n, float* to) { HWY_DYNAMIC_DISPATCH(widen)(from, n, to); }
+void widen(const Half* from, int64_t n, float* to) {
+  HWY_DYNAMIC_DISPATCH(widen)(from, n, to);
+}
 
 int64_t find_above(const float* scores, int64_t n, float threshold, int32_t* places) {
   return HWY_DYNAMIC_DISPATCH(find_above)(scores, n, threshold, places);

@@ -94,7 +94,9 @@ struct Header {
 };
 static_assert(sizeof(Header) == 64);
 
-size_t padded(size_t size) { return (size + 63) / 64 * 64; }
+size_t padded(size_t size) {
+  return (size + 63) / 64 * 64;
+}
 
 // Where the parts of a graph begin after the header; the last is the end.
 std::array<size_t, 5> layout(uint64_t rows, uint64_t m, uint64_t slots) {
@@ -160,8 +162,14 @@ std::vector<Hit> Hnsw::search(const float* query, const HalfRows& rows, int64_t 
 
 void Hnsw::save(const std::filesystem::path& path) const {
   const detail::HnswGraph& g = graph_;
-  Header header{{}, static_cast<uint64_t>(g.rows), static_cast<uint64_t>(g.m),
-                static_cast<uint64_t>(g.slots), static_cast<uint64_t>(g.top), g.entry, 0, 0};
+  Header header{{},
+                static_cast<uint64_t>(g.rows),
+                static_cast<uint64_t>(g.m),
+                static_cast<uint64_t>(g.slots),
+                static_cast<uint64_t>(g.top),
+                g.entry,
+                0,
+                0};
   std::memcpy(header.magic, kMagic, 8);
   const auto rows = static_cast<size_t>(g.rows), m = static_cast<size_t>(g.m);
   const std::pair<const void*, size_t> parts[] = {{g.levels, rows},
@@ -175,7 +183,8 @@ void Hnsw::save(const std::filesystem::path& path) const {
     file.write(std::span(static_cast<const std::byte*>(data), size));
     file.write(padding);
     header.crc = crc32_z(header.crc, static_cast<const Bytef*>(data), size);
-    header.crc = crc32_z(header.crc, reinterpret_cast<const Bytef*>(padding.data()), padding.size());
+    header.crc =
+        crc32_z(header.crc, reinterpret_cast<const Bytef*>(padding.data()), padding.size());
   }
   file.write_at(0, std::string_view(reinterpret_cast<const char*>(&header), sizeof header));
   file.commit();
@@ -189,17 +198,19 @@ Hnsw Hnsw::open(const std::filesystem::path& path) {
   const bool plausible = whole && std::memcmp(header.magic, kMagic, 8) == 0 &&
                          header.rows < detail::HnswGraph::kNoRow && header.m > 0 &&
                          header.m <= 1024 && header.slots < detail::HnswGraph::kNoRow &&
-                         header.top < 64 &&
-                         header.entry < std::max<uint64_t>(header.rows, 1);
+                         header.top < 64 && header.entry < std::max<uint64_t>(header.rows, 1);
   const auto at = layout(header.rows, header.m, header.slots);
   if (!plausible || file->size() != sizeof header + at[4]) {
-    fail(ErrorCode::corrupt_data, "{}: not a whole graph (version 1); 'ocelli index --compact' makes it anew",
+    fail(ErrorCode::corrupt_data,
+         "{}: not a whole graph (version 1); 'ocelli index --compact' makes it anew",
          path.string());
   }
   Hnsw result;
   const std::byte* data = file->data() + sizeof header;
-  result.graph_ = {static_cast<int64_t>(header.rows), static_cast<int64_t>(header.m),
-                   static_cast<int64_t>(header.slots), static_cast<int64_t>(header.top),
+  result.graph_ = {static_cast<int64_t>(header.rows),
+                   static_cast<int64_t>(header.m),
+                   static_cast<int64_t>(header.slots),
+                   static_cast<int64_t>(header.top),
                    static_cast<RowId>(header.entry),
                    reinterpret_cast<const uint8_t*>(data),
                    reinterpret_cast<const uint32_t*>(data + at[1]),

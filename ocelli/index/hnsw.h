@@ -1,8 +1,8 @@
 // Hierarchical navigable small worlds: a graph to walk from row to nearer row. Malkov and Yashunin,
-// "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small World
-// graphs" (arXiv 1603.09320), by inner product on rows of length 1. Rows are added in batches that
-// search the graph as it was before them (ParlayANN, arXiv 2305.04359), so the graph is the same for
-// any number of threads.
+// "Efficient and robust approximate nearest neighbor search using Hierarchical Navigable Small
+// World graphs" (arXiv 1603.09320), by inner product on rows of length 1. Rows are added in batches
+// that search the graph as it was before them (ParlayANN, arXiv 2305.04359), so the graph is the
+// same for any number of threads.
 #pragma once
 
 #include <filesystem>

@@ -52,8 +52,15 @@ class HnswBuilder {
     draw_levels();
     arrays_->base.assign(values.count * 2 * m_, HnswGraph::kNoRow);
     arrays_->upper.assign(slots_ * m_, HnswGraph::kNoRow);
-    graph_ = {values.count, m_, slots_, 0, 0, arrays_->levels.data(), arrays_->upper_first.data(),
-              arrays_->base.data(), arrays_->upper.data()};
+    graph_ = {values.count,
+              m_,
+              slots_,
+              0,
+              0,
+              arrays_->levels.data(),
+              arrays_->upper_first.data(),
+              arrays_->base.data(),
+              arrays_->upper.data()};
   }
 
   Hnsw run() {
@@ -157,8 +164,8 @@ class HnswBuilder {
     std::ranges::sort(edges);
     std::vector<size_t> starts;
     for (size_t i = 0; i < edges.size(); ++i) {
-      const bool first = i == 0 || edges[i].to != edges[i - 1].to ||
-                         edges[i].level != edges[i - 1].level;
+      const bool first =
+          i == 0 || edges[i].to != edges[i - 1].to || edges[i].level != edges[i - 1].level;
       if (first) starts.push_back(i);
     }
     starts.push_back(edges.size());

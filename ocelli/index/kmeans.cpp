@@ -13,8 +13,8 @@
 namespace ocelli {
 namespace {
 
-constexpr int64_t kBlock = 128;         // rows assigned together
-constexpr int64_t kStartSample = 16;    // rows a cluster that the start is drawn from
+constexpr int64_t kBlock = 128;       // rows assigned together
+constexpr int64_t kStartSample = 16;  // rows a cluster that the start is drawn from
 
 std::vector<RowId> all_rows(int64_t count) {
   std::vector<RowId> ids(count);
@@ -54,7 +54,9 @@ void scale_to_one(float* x, int64_t width) {
 class Lloyd {
  public:
   Lloyd(const HalfRows& rows, const KMeansOptions& options, std::vector<RowId> ids, Rng& rng)
-      : rows_(rows), options_(options), ids_(std::move(ids)),
+      : rows_(rows),
+        options_(options),
+        ids_(std::move(ids)),
         centroids_(Tensor::empty({options.clusters, rows.width})) {
     start(rng);
   }
@@ -64,8 +66,8 @@ class Lloyd {
     for (int i = 0; i < options_.iterations; ++i) {
       throw_if_cancelled();
       std::vector<Hit> nearest = nearest_centroids(rows_, ids_, centroids_, options_.spherical);
-      const bool still = !previous.empty() &&
-                         std::ranges::equal(nearest, previous, {}, &Hit::row, &Hit::row);
+      const bool still =
+          !previous.empty() && std::ranges::equal(nearest, previous, {}, &Hit::row, &Hit::row);
       if (still) break;
       fill_empty(nearest);
       update(nearest);

@@ -1,5 +1,5 @@
-// k-means: Lloyd's algorithm from a k-means++ start (Arthur and Vassilvitskii, 2007), assignments by
-// the packed matrix product. The same for any number of threads, given the seed.
+// k-means: Lloyd's algorithm from a k-means++ start (Arthur and Vassilvitskii, 2007), assignments
+// by the packed matrix product. The same for any number of threads, given the seed.
 #pragma once
 
 #include <vector>
@@ -20,7 +20,7 @@ struct KMeansOptions {
 };
 
 struct KMeans {
-  Tensor centroids;             // [clusters, width] f32
+  Tensor centroids;               // [clusters, width] f32
   std::vector<RowId> cluster_of;  // of each row
   std::vector<int64_t> sizes;     // of each cluster
 };
@@ -34,7 +34,8 @@ KMeans kmeans(const HalfRows& rows, const KMeansOptions& options);
 std::vector<KMeans> hierarchical_kmeans(const HalfRows& rows, const std::vector<int64_t>& clusters,
                                         const KMeansOptions& options);
 
-// For rows `ids` the nearest centroid: the largest <row, c>, or <row, c> - |c|^2 / 2 when Euclidean.
+// For rows `ids` the nearest centroid: the largest <row, c>, or <row, c> - |c|^2 / 2 when
+// Euclidean.
 std::vector<Hit> nearest_centroids(const HalfRows& rows, std::span<const RowId> ids,
                                    const Tensor& centroids, bool spherical);
 

@@ -37,8 +37,8 @@ Cells all_pairs(int64_t count) {
 Cells by_kmeans(const HalfRows& rows, const KnnGraphOptions& options) {
   const auto count =
       static_cast<int64_t>(std::clamp(std::sqrt(static_cast<double>(rows.count)), 1.0, 65536.0));
-  const KMeans means = kmeans(rows, {.clusters = count, .iterations = 8, .seed = options.seed,
-                                     .sample_per_cluster = 64});
+  const KMeans means = kmeans(
+      rows, {.clusters = count, .iterations = 8, .seed = options.seed, .sample_per_cluster = 64});
   Cells cells;
   cells.members.resize(count);
   for (int64_t i = 0; i < rows.count; ++i) {

@@ -35,10 +35,16 @@ uint32_t crc_of(uint32_t start, const void* data, size_t size) {
   return static_cast<uint32_t>(crc32_z(start, static_cast<const Bytef*>(data), size));
 }
 
-uint64_t check_of(const Record& r) { return crc_of(0, &r, offsetof(Record, check)); }
+uint64_t check_of(const Record& r) {
+  return crc_of(0, &r, offsetof(Record, check));
+}
 
-fs::path vectors_file(const fs::path& folder) { return folder / "vectors.f16"; }
-fs::path segments_file(const fs::path& folder) { return folder / "segments"; }
+fs::path vectors_file(const fs::path& folder) {
+  return folder / "vectors.f16";
+}
+fs::path segments_file(const fs::path& folder) {
+  return folder / "segments";
+}
 
 int64_t header_width(std::span<const std::byte> bytes, const fs::path& file) {
   uint64_t width = 0;
@@ -87,8 +93,7 @@ int open_file(const fs::path& path) {
 
 }  // namespace
 
-VectorStore::VectorStore(const fs::path& folder)
-    : segments_(read_segments(folder)) {
+VectorStore::VectorStore(const fs::path& folder) : segments_(read_segments(folder)) {
   // After the segments: a writer may add rows meanwhile, never take away committed ones.
   file_ = std::make_unique<MappedFile>(vectors_file(folder));
   rows_.width = header_width(file_->bytes(), file_->path());
