@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "ocelli/tensor/tensor.h"
@@ -24,6 +25,8 @@ class HalfMatrix {
  public:
   HalfMatrix() = default;
   explicit HalfMatrix(const Tensor& rows);
+  // Copies of some rows.
+  HalfMatrix(const HalfRows& rows, std::span<const RowId> ids);
   operator HalfRows() const { return {values_.data(), count_, width_}; }
 
  private:

@@ -5,6 +5,7 @@
 
 #include "ocelli/base/file.h"
 #include "ocelli/base/threads.h"
+#include "ocelli/index/dot.h"
 #include "ocelli/index/exact_search.h"
 #include "ocelli/index/hnsw.h"
 #include "ocelli/index/knn_graph.h"
@@ -23,10 +24,12 @@ double share(std::span<const Hit> found, std::span<const Hit> truth) {
 }
 
 TEST(KnnGraph, IsWhatExactSearchFinds) {
-  const Tensor values = clustered(1500, 32, 12);
-  const HalfMatrix matrix(values);
+  const HalfMatrix matrix(clustered(1500, 32, 12));
+  const HalfRows rows = matrix;
+  const Tensor queries = Tensor::empty({1500, 32});  // the rows as they were rounded
+  widen(rows.data, queries.numel(), queries.data<float>());
   const KnnGraph graph = knn_graph(matrix, {.k = 9});
-  const auto truth = search_exact(values, matrix, 10);
+  const auto truth = search_exact(queries, matrix, 10);
   for (int64_t i = 0; i < 1500; ++i) {
     for (const Hit& hit : graph.of(i)) EXPECT_NE(hit.row, static_cast<RowId>(i));
     EXPECT_GE(share(graph.of(i), truth[i]), 0.9) << i;
