@@ -80,6 +80,8 @@ Catalogue::Catalogue(const std::filesystem::path& file, sql::Access access)
         fmt::format("BEGIN IMMEDIATE;{}PRAGMA application_id = {}; "
                     "PRAGMA user_version = {}; COMMIT",
                     kSchema, kApplication, kVersion));
+  } else if (found == 0) {
+    fail(ErrorCode::not_found, "{}: nothing was indexed yet", database_.file());
   } else if (found != kVersion) {
     fail(ErrorCode::corrupt_data, "{}: a catalogue of version {}; this Ocelli reads version {}",
          database_.file(), found, kVersion);
@@ -183,11 +185,12 @@ void Catalogue::remove(int64_t id) {
   sql::Statement(database_, "DELETE FROM images WHERE id = ?").bind(1, id).run();
 }
 
-void Catalogue::set_caption(const std::string& path, const std::string& caption) {
-  if (auto record = find_path(path)) {
-    record->caption = caption;
-    put(*record);
-  }
+bool Catalogue::set_caption(const std::string& path, const std::string& caption) {
+  auto record = find_path(path);
+  if (!record) return false;
+  record->caption = caption;
+  put(*record);
+  return true;
 }
 
 void Catalogue::move_row(RowId from, RowId to) {

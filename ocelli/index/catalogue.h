@@ -62,7 +62,8 @@ class Catalogue {
   // A new image where id is 0. The id it has.
   int64_t put(const ImageRecord& record);
   void remove(int64_t id);
-  void set_caption(const std::string& path, const std::string& caption);
+  // False when there is no such image.
+  bool set_caption(const std::string& path, const std::string& caption);
   // A vector has another place now; none may be there.
   void move_row(RowId from, RowId to);
   // Gives space back to the system; outside of begin() and commit().

@@ -15,6 +15,17 @@ bool is_index(const fs::path& folder) {
   return fs::is_regular_file(folder / index_folder::kFormat, ignored);
 }
 
+std::optional<IndexState> find_state(const fs::path& folder) {
+  try {
+    const IndexState state =
+        Catalogue(folder / index_folder::kCatalogue, sql::Access::read).state();
+    return state.width > 0 ? std::optional(state) : std::nullopt;
+  } catch (const Error& error) {
+    if (error.code() != ErrorCode::not_found) throw;
+    return std::nullopt;
+  }
+}
+
 ImageIndex::ImageIndex(const fs::path& folder) {
   index_folder::check_format(folder);
   for (int attempt = 0; !store_; ++attempt) {

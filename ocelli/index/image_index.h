@@ -21,6 +21,9 @@ constexpr int64_t kGraphFrom = 50'000;
 
 bool is_index(const std::filesystem::path& folder);
 
+// What an index was made with; nothing where there is none, or nothing in it yet.
+std::optional<IndexState> find_state(const std::filesystem::path& folder);
+
 // An index as it was committed when it was opened; a writer may go on meanwhile.
 class ImageIndex {
  public:
@@ -69,7 +72,7 @@ class IndexWriter {
   // Become visible with commit(). `vector` is f32 [D]; without one the record keeps its row.
   void put(ImageRecord record, const float* vector);
   void remove(int64_t id);
-  void set_caption(const std::string& path, const std::string& caption);
+  bool set_caption(const std::string& path, const std::string& caption);
   void commit();
 
   // Leaves out the vectors of removed images; readers go on with what they have open.

@@ -144,9 +144,9 @@ void IndexWriter::remove(int64_t id) {
   catalogue_->remove(id);
 }
 
-void IndexWriter::set_caption(const std::string& path, const std::string& caption) {
+bool IndexWriter::set_caption(const std::string& path, const std::string& caption) {
   change();
-  catalogue_->set_caption(path, caption);
+  return catalogue_->set_caption(path, caption);
 }
 
 void IndexWriter::commit() {
