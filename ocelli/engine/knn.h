@@ -10,7 +10,7 @@ namespace ocelli {
 
 struct KnnOptions {
   int64_t k = 20;
-  float temperature = 0.07f;
+  double temperature = 0.07;
   RunOptions train = {}, test = {};
 };
 

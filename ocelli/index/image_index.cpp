@@ -76,9 +76,9 @@ std::vector<Hit> ImageIndex::search_graph(const Tensor& query, const Search& opt
   std::vector<Hit> hits =
       graph_->search(query.data<float>(), vectors(), wanted, std::max(options.ef, 2 * wanted));
   const HalfRows rest = vectors().slice(graph_->rows(), state_.rows);
-  for (Hit hit : search_exact(query.unsqueeze(0), rest, wanted)[0]) {
-    hit.row += static_cast<RowId>(graph_->rows());
-    hits.push_back(hit);
+  const std::vector<Hit> others = search_exact(query.unsqueeze(0), rest, wanted)[0];
+  for (const Hit& hit : others) {
+    hits.push_back({hit.score, hit.row + static_cast<RowId>(graph_->rows())});
   }
   if (live_) {
     std::erase_if(hits,

@@ -40,8 +40,17 @@ Database::Database(const std::filesystem::path& file, Access access)
   connection_.reset(connection);
   if (status != SQLITE_OK) fail_with(connection, file_, status);
   sqlite3_busy_timeout(connection, 10000);
+  if (access == Access::read) recover(file);
   // "name" is a column or an error, never a string.
   sqlite3_db_config(connection, SQLITE_DBCONFIG_DQS_DML, 0, nullptr);
+}
+
+// What a killed writer has left half done is undone by whoever opens the file next; that takes the
+// right to write.
+void Database::recover(const std::filesystem::path& file) const {
+  constexpr char kLook[] = "SELECT 1 FROM sqlite_schema";
+  const int status = sqlite3_exec(connection_.get(), kLook, nullptr, nullptr, nullptr);
+  if ((status & 0xff) == SQLITE_READONLY) Database(file, Access::write).execute(kLook);
 }
 
 void Database::execute(const std::string& text) const {

@@ -65,6 +65,8 @@ class Database {
   const std::string& file() const { return file_; }
 
  private:
+  void recover(const std::filesystem::path& file) const;
+
   std::string file_;
   std::unique_ptr<sqlite3, int (*)(sqlite3*)> connection_;
 };
