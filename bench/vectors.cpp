@@ -132,7 +132,7 @@ void search(const Data& data, const HalfRows& rows, const Hnsw& graph) {
   line("exact search of one query", one.seconds());
   const int threads = num_threads();
   set_num_threads(1);
-  for (const int64_t ef : {16, 24, 32, 48, 64, 96, 128, 192, 256}) {
+  for (const int64_t ef : {16, 24, 32, 48, 64, 96, 128, 192, 256, 384}) {
     Watch watch;
     std::vector<std::vector<Hit>> found;
     for (int64_t q = 0; q < kQueries; ++q) {

@@ -40,7 +40,7 @@ class ImageIndex {
     int64_t k = 20;
     std::string where = {};  // an SQL expression; only images that it holds for are looked at
     bool exact = false;      // never by the graph
-    int64_t ef = 96;         // see Hnsw::search
+    int64_t ef = 256;        // see Hnsw::search
   };
   // The k images nearest to `query` [D] of length 1, best first: k where the index has as many.
   std::vector<Hit> search(const Tensor& query, const Search& options) const;

@@ -14,15 +14,11 @@ void fail_with(sqlite3* connection, const std::string& file, int status) {
     case SQLITE_ERROR:  // a table or column that every catalogue has is not there
     case SQLITE_CONSTRAINT:
       fail(ErrorCode::corrupt_data, "{}: {}; 'ocelli index --verify' looks closer", file, what);
-    case SQLITE_INTERRUPT:
-      fail(ErrorCode::cancelled, "cancelled");
-    case SQLITE_NOMEM:
-      fail(ErrorCode::out_of_memory, "{}: {}", file, what);
+    case SQLITE_INTERRUPT: fail(ErrorCode::cancelled, "cancelled");
+    case SQLITE_NOMEM: fail(ErrorCode::out_of_memory, "{}: {}", file, what);
     case SQLITE_MISUSE:
-    case SQLITE_RANGE:
-      fail(ErrorCode::internal, "{}: {}", file, what);
-    default:
-      fail(ErrorCode::io, "{}: {}", file, what);
+    case SQLITE_RANGE: fail(ErrorCode::internal, "{}: {}", file, what);
+    default: fail(ErrorCode::io, "{}: {}", file, what);
   }
 }
 

@@ -57,14 +57,11 @@ void check_is_closed(std::string_view text) {
 // Reading `images` and the functions that compute are allowed.
 int authorize(void*, int action, const char* first, const char* second, const char*, const char*) {
   switch (action) {
-    case SQLITE_SELECT:
-      return SQLITE_OK;
-    case SQLITE_READ:
-      return std::strcmp(first, "images") == 0 ? SQLITE_OK : SQLITE_DENY;
+    case SQLITE_SELECT: return SQLITE_OK;
+    case SQLITE_READ: return std::strcmp(first, "images") == 0 ? SQLITE_OK : SQLITE_DENY;
     case SQLITE_FUNCTION:
       return sqlite3_stricmp(second, "load_extension") == 0 ? SQLITE_DENY : SQLITE_OK;
-    default:
-      return SQLITE_DENY;
+    default: return SQLITE_DENY;
   }
 }
 

@@ -2,6 +2,7 @@
 import os
 import pathlib
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -191,7 +192,7 @@ class Index(Case):
         self.photos(5)
         self.index("photos", "-m", VIT, "-o", "p.oci")
         writer = subprocess.Popen([PROGRAM, "index", "p.oci", "--add", "-"], stdin=subprocess.PIPE,
-                                  stdout=subprocess.DEVNULL, env=self.environment)
+                                  stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=self.environment)
         self.addCleanup(writer.wait)
         self.addCleanup(writer.stdin.close)
         lock = self.folder / "p.oci/lock"
@@ -235,6 +236,18 @@ class Index(Case):
             lines, vectors = contents("p.oci")
             self.assertEqual(lines, whole[0])
             self.assertEqual(vectors, whole[1])
+
+    def test_a_full_disk(self):
+        self.photos(300)
+        self.index("photos", "-m", VIT, "-o", "whole.oci")
+        command = [PROGRAM, "index", "photos", "-m", VIT, "-q", "-o", "p.oci"]
+        full = subprocess.run(command, env=self.environment, capture_output=True, text=True,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60000, 60000)))
+        self.assertEqual(full.returncode, 74, full.stderr)
+        self.assertIn("ocelli: error: p.oci/catalogue.sqlite", full.stderr)
+        self.assertEqual(self.index("p.oci", "--verify")["problems"], [])
+        self.run_program(*command[1:])
+        self.assertEqual(contents("p.oci"), contents("whole.oci"))
 
     def test_clusters_and_outliers(self):
         self.photos(20)
