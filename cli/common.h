@@ -51,14 +51,19 @@ void print_json(const nlohmann::ordered_json& json);
 
 void add_bench(CLI::App& app, Common& common);
 void add_classify(CLI::App& app, Common& common);
+void add_cluster(CLI::App& app, Common& common);
 void add_completion(CLI::App& app);
 void add_convert(CLI::App& app, Common& common);
 void add_embed(CLI::App& app, Common& common);
 void add_eval(CLI::App& app, Common& common);
 void add_explain(CLI::App& app, Common& common);
+void add_index(CLI::App& app, Common& common);
 void add_info(CLI::App& app, Common& common);
+void add_knn(CLI::App& app, Common& common);
 void add_man(CLI::App& app);
 void add_match(CLI::App& app, Common& common);
+void add_outliers(CLI::App& app, Common& common);
 void add_pull(CLI::App& app, Common& common);
+void add_search(CLI::App& app, Common& common);
 
 }  // namespace ocelli::cli

@@ -39,6 +39,11 @@ void set_up(CLI::App& app, cli::Common& common) {
   cli::add_match(app, common);
   cli::add_eval(app, common);
   cli::add_explain(app, common);
+  cli::add_index(app, common);
+  cli::add_search(app, common);
+  cli::add_cluster(app, common);
+  cli::add_outliers(app, common);
+  cli::add_knn(app, common);
   cli::add_info(app, common);
   cli::add_convert(app, common);
   cli::add_bench(app, common);

@@ -15,8 +15,6 @@
 namespace ocelli {
 namespace fs = std::filesystem;
 
-namespace {
-
 bool has_image_extension(const fs::path& path) {
   static constexpr std::array kExtensions = {".jpg", ".jpeg", ".jpe", ".png",  ".webp",
                                              ".gif", ".bmp",  ".tif", ".tiff", ".pnm",
@@ -26,6 +24,8 @@ bool has_image_extension(const fs::path& path) {
                          [](unsigned char c) { return std::tolower(c); });
   return std::ranges::find(kExtensions, extension) != kExtensions.end();
 }
+
+namespace {
 
 // Depth first in the order of the names. Each real folder is visited once, so a link back ends.
 void list_folder(const fs::path& folder, std::set<fs::path>& seen,

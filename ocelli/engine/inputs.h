@@ -1,6 +1,7 @@
 // What a user means by a list of images.
 #pragma once
 
+#include <filesystem>
 #include <istream>
 #include <span>
 #include <string>
@@ -14,6 +15,9 @@ namespace ocelli {
 // folder without images and for a glob that matches nothing.
 std::vector<std::string> list_images(std::span<const std::string> arguments,
                                      std::istream& standard_input);
+
+// The name ends like an image's.
+bool has_image_extension(const std::filesystem::path& path);
 
 // The lines of a text file (`-`: of standard input) without their line ends; blank lines are kept
 // unless `skip_blank`.

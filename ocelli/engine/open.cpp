@@ -5,7 +5,9 @@
 #include <charconv>
 
 #include "ocelli/base/log.h"
+#include "ocelli/hub/digest.h"
 #include "ocelli/hub/resolve.h"
+#include "ocelli/tensor/convert.h"
 
 namespace ocelli {
 namespace {
@@ -60,6 +62,18 @@ std::string check_precision(const std::string& name) {
 const Tokenizer& OpenModel::tokenizer() const {
   std::call_once(once_, [this] { tokenizer_ = open_tokenizer(folder.path); });
   return *tokenizer_;
+}
+
+std::string fingerprint(const OpenModel& opened) {
+  constexpr size_t kSample = 64;  // bytes of each tensor
+  std::string text =
+      fmt::format("{} {} {}\n", opened.family->name, opened.input_size[0], opened.input_size[1]);
+  for (const TensorInfo& info : opened.folder.checkpoint->tensors()) {
+    const Tensor tensor = contiguous(opened.folder.checkpoint->load(info.name));
+    text += fmt::format("{} {}\n", info.name, info.shape);
+    text.append(static_cast<const char*>(tensor.raw()), std::min(kSample, tensor.nbytes()));
+  }
+  return hub::sha256_of(std::as_bytes(std::span(text))).substr(0, 16);
 }
 
 std::shared_ptr<const OpenModel> open_model(const std::string& argument,

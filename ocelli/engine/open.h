@@ -49,6 +49,10 @@ std::string check_precision(const std::string& name);
 // "384" or "HEIGHTxWIDTH". Throws invalid_argument for others and beyond 1 to 65536.
 std::array<int64_t, 2> parse_size(const std::string& text);
 
+// Tells models apart: a checksum of the names, shapes and first numbers of all weights and of the
+// size of images. 16 hexadecimal digits.
+std::string fingerprint(const OpenModel& opened);
+
 // `argument` is what hub::resolve takes.
 std::shared_ptr<const OpenModel> open_model(const std::string& argument,
                                             const OpenOptions& options = {});

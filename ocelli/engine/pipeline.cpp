@@ -6,6 +6,7 @@
 #include <cstring>
 #include <optional>
 
+#include "ocelli/base/file.h"
 #include "ocelli/base/threads.h"
 
 namespace ocelli {
@@ -153,7 +154,7 @@ class ImageRun {
       for (int64_t i = first; i < last; ++i) {
         throw_if_cancelled();
         try {
-          load_one(paths_[begin + i], i, pixels);
+          load_one(begin, i, pixels);
         } catch (const Error& error) {
           if (options_.strict || error.code() == ErrorCode::cancelled) throw;
           pixels.errors[i] = error;
@@ -163,9 +164,14 @@ class ImageRun {
     return pixels;
   }
 
-  void load_one(const std::string& path, int64_t i, Pixels& pixels) const {
+  void load_one(int64_t begin, int64_t i, Pixels& pixels) const {
+    const std::string& path = paths_[begin + i];
     try {
-      const Image image = decode_image_file(path, options_.decode);
+      // Read, not mapped: a file that is cut short meanwhile must not end the program.
+      const std::string contents = read_file(path);
+      const std::span<const std::byte> bytes = std::as_bytes(std::span(contents));
+      const Image image = decode_image(bytes, path, options_.decode);
+      if (options_.inspect) options_.inspect(begin + i, bytes, image);
       if (pixels.batch.defined()) {
         const int64_t size = pixels.batch.numel() / pixels.batch.size(0);
         preprocess_into(processor_, image, pixels.batch.data<float>() + i * size);

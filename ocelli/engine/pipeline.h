@@ -23,6 +23,9 @@ struct RunOptions {
   bool strict = false;  // the first image that fails ends the run
   DecodeOptions decode = {};
   Progress progress = {};
+  // Called from many threads with each image that was decoded, and the bytes of its file.
+  std::function<void(int64_t index, std::span<const std::byte> bytes, const Image& image)> inspect =
+      {};
 };
 
 struct ItemError {

@@ -4,90 +4,25 @@
 #include <filesystem>
 
 #include "ocelli/base/file.h"
-#include "ocelli/engine/thumbnail.h"
-#include "ocelli/image/encode.h"
+#include "ocelli/engine/page.h"
 
 namespace ocelli {
 namespace {
 
-constexpr int64_t kThumbnail = 480;
-
-std::string base64(std::string_view bytes) {
-  static constexpr char kDigits[] =
-      "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::string text;
-  for (size_t i = 0; i < bytes.size(); i += 3) {
-    const auto byte = [&](size_t j) {
-      return j < bytes.size() ? static_cast<unsigned char>(bytes[j]) : 0u;
-    };
-    const uint32_t group = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
-    text += kDigits[group >> 18];
-    text += kDigits[group >> 12 & 63];
-    text += i + 1 < bytes.size() ? kDigits[group >> 6 & 63] : '=';
-    text += i + 2 < bytes.size() ? kDigits[group & 63] : '=';
-  }
-  return text;
-}
-
-std::string escape(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&quot;"; break;
-      default: out += c;
-    }
-  }
-  return out;
-}
-
-std::string inline_jpeg(const Image& image) {
-  return "data:image/jpeg;base64," + base64(encode_jpeg(image));
-}
-
-constexpr std::string_view kHead = R"(<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Ocelli</title><style>
-:root{color-scheme:light dark;--ink:#1d2430;--paper:#f6f5f2;--card:#fff;--line:#dfe1e6;
---bar:#3b7a72;--soft:#68707d;--bad:#b4442f}
-@media(prefers-color-scheme:dark){:root{--ink:#e7e9ee;--paper:#14171c;--card:#1d2127;
---line:#31363f;--bar:#5fb3a8;--soft:#98a0ad;--bad:#e58b78}}
-body{margin:0;padding:clamp(1rem,4vw,2rem);background:var(--paper);color:var(--ink);
-font:15px/1.45 system-ui,sans-serif}
-header{max-width:72rem;margin:0 auto 1.5rem}
-h1{font-size:1.4rem;margin:0}
-header p{margin:.2rem 0;color:var(--soft)}
-main{max-width:72rem;margin:auto;display:grid;gap:1.2rem;
-grid-template-columns:repeat(auto-fill,minmax(min(20rem,100%),1fr))}
-article{background:var(--card);border:1px solid var(--line);border-radius:10px;overflow:hidden}
-img{width:100%;height:14rem;object-fit:cover;object-position:50% 20%;display:block}
-div.body{padding:.9rem 1rem 1rem}
-h2{font-size:.95rem;margin:0 0 .5rem;overflow-wrap:anywhere}
-dl{margin:0;display:grid;grid-template-columns:1fr 4.2rem;gap:.15rem .6rem;align-items:center}
-dt{overflow:hidden;text-overflow:ellipsis;white-space:nowrap}
-dd{margin:0;text-align:right;color:var(--soft);font-variant-numeric:tabular-nums}
-i{grid-column:1/-1;height:5px;border-radius:3px;margin-bottom:.35rem;
-background:linear-gradient(var(--bar),var(--bar)) no-repeat 0/var(--p) 100%,var(--line)}
-p.error{color:var(--bad);margin:0;overflow-wrap:anywhere}
-</style></head><body>
-)";
-
 std::string card(const ReportItem& item, const DecodeOptions& decode) {
   std::string html = "<article>";
   if (item.error.empty()) {
-    const Image image = thumbnail(item.path, kThumbnail, kThumbnail, decode);
-    html += fmt::format("<img alt=\"\" src=\"{}\">", inline_jpeg(image));
+    html += page::picture(item.path, decode);
   }
   html += fmt::format("<div class=\"body\"><h2>{}</h2>",
-                      escape(std::filesystem::path(item.path).filename().string()));
-  if (!item.error.empty()) html += fmt::format("<p class=\"error\">{}</p>", escape(item.error));
+                      page::escape(std::filesystem::path(item.path).filename().string()));
+  if (!item.error.empty())
+    html += fmt::format("<p class=\"error\">{}</p>", page::escape(item.error));
   html += "<dl>";
   for (const Prediction& p : item.predictions) {
     html +=
         fmt::format("<dt title=\"{0}\">{0}</dt><dd>{1:.1f} %</dd><i style=\"--p:{1:.1f}%\"></i>",
-                    escape(p.label), 100 * p.probability);
+                    page::escape(p.label), 100 * p.probability);
   }
   return html + "</dl></div></article>\n";
 }
@@ -97,19 +32,19 @@ std::string card(const ReportItem& item, const DecodeOptions& decode) {
 void write_html_report(const std::string& path, const std::string& model,
                        std::span<const ReportItem> items, const DecodeOptions& decode) {
   AtomicFile file(path);
-  file.write(kHead);
+  file.write(page::kHead);
   const auto failed =
       std::ranges::count_if(items, [](const ReportItem& i) { return !i.error.empty(); });
   const auto count = static_cast<int64_t>(items.size()) - failed;
   file.write(
       fmt::format("<header><h1>Ocelli</h1><p>{} image{} classified by {}{}</p></header>\n<main>\n",
-                  count, count == 1 ? "" : "s", escape(model),
+                  count, count == 1 ? "" : "s", page::escape(model),
                   failed == 0 ? "" : fmt::format("; {} could not be read", failed)));
   for (const ReportItem& item : items) {
     throw_if_cancelled();
     file.write(card(item, decode));
   }
-  file.write(std::string_view("</main></body></html>\n"));
+  file.write(page::kEnd);
   file.commit();
 }
 

@@ -1,5 +1,6 @@
 #include "ocelli/hub/digest.h"
 
+#include <fmt/ranges.h>
 #include <openssl/evp.h>
 
 #include <algorithm>
@@ -11,6 +12,13 @@
 #include "ocelli/base/progress.h"
 
 namespace ocelli::hub {
+namespace {
+
+std::string hexadecimal(std::span<const unsigned char> bytes) {
+  return fmt::format("{:02x}", fmt::join(bytes, ""));
+}
+
+}  // namespace
 
 bool is_digest(const std::string& name) {
   return (name.size() == 40 || name.size() == 64) && std::ranges::all_of(name, [](unsigned char c) {
@@ -41,9 +49,16 @@ std::string digest_of(const std::filesystem::path& file, const std::string& like
   if (!good || !EVP_DigestFinal_ex(context.get(), digest, &size)) {
     fail(ErrorCode::internal, "OpenSSL cannot compute a checksum");
   }
-  std::string hex;
-  for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
-  return hex;
+  return hexadecimal({digest, size});
+}
+
+std::string sha256_of(std::span<const std::byte> bytes) {
+  unsigned char digest[EVP_MAX_MD_SIZE];
+  unsigned size = 0;
+  if (!EVP_Digest(bytes.data(), bytes.size(), digest, &size, EVP_sha256(), nullptr)) {
+    fail(ErrorCode::internal, "OpenSSL cannot compute a checksum");
+  }
+  return hexadecimal({digest, size});
 }
 
 }  // namespace ocelli::hub

@@ -2,12 +2,16 @@
 #pragma once
 
 #include <filesystem>
+#include <span>
 #include <string>
 
 namespace ocelli::hub {
 
 // 64 hexadecimal digits mean a sha256, 40 a git blob; other names say nothing about the contents.
 bool is_digest(const std::string& name);
+
+// 64 hexadecimal digits.
+std::string sha256_of(std::span<const std::byte> bytes);
 
 // The digest of a file, of the kind that `like` is. Can be cancelled.
 std::string digest_of(const std::filesystem::path& file, const std::string& like);

@@ -1,0 +1,117 @@
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+
+#include "ocelli/base/file.h"
+#include "ocelli/base/threads.h"
+#include "ocelli/index/dot.h"
+#include "ocelli/index/exact_search.h"
+#include "ocelli/index/hnsw.h"
+#include "ocelli/index/knn_graph.h"
+#include "tests/index/support.h"
+#include "tests/support/temp_folder.h"
+
+namespace ocelli {
+namespace {
+
+double share(std::span<const Hit> found, std::span<const Hit> truth) {
+  std::set<RowId> rows;
+  for (const Hit& hit : truth) rows.insert(hit.row);
+  double good = 0;
+  for (const Hit& hit : found) good += rows.contains(hit.row);
+  return good / static_cast<double>(truth.size());
+}
+
+TEST(KnnGraph, IsWhatExactSearchFinds) {
+  const HalfMatrix matrix(clustered(1500, 32, 12));
+  const HalfRows rows = matrix;
+  const Tensor queries = Tensor::empty({1500, 32});  // the rows as they were rounded
+  widen(rows.data, queries.numel(), queries.data<float>());
+  const KnnGraph graph = knn_graph(matrix, {.k = 9});
+  const auto truth = search_exact(queries, matrix, 10);
+  for (int64_t i = 0; i < 1500; ++i) {
+    for (const Hit& hit : graph.of(i)) EXPECT_NE(hit.row, static_cast<RowId>(i));
+    EXPECT_GE(share(graph.of(i), truth[i]), 0.9) << i;
+  }
+}
+
+TEST(KnnGraph, CellsFindNearlyAll) {
+  const HalfMatrix rows(clustered(8000, 32, 80));
+  const KnnGraph exact = knn_graph(rows, {.k = 10});
+  const KnnGraph cells = knn_graph(rows, {.k = 10, .exact_below = 0, .candidates = 1500});
+  double found = 0;
+  for (int64_t i = 0; i < 8000; ++i) found += share(cells.of(i), exact.of(i)) / 8000;
+  EXPECT_GT(found, 0.97);
+}
+
+TEST(KnnGraph, FewRows) {
+  EXPECT_EQ(knn_graph(HalfMatrix(clustered(3, 8, 3)), {.k = 64}).k, 2);
+  EXPECT_EQ(knn_graph(HalfMatrix(clustered(1, 8, 1)), {.k = 64}).k, 0);
+}
+
+struct Fixture {
+  HalfMatrix matrix{clustered(6000, 32, 60)};
+  Tensor queries = clustered(100, 32, 60, 9);
+
+  double recall(const Hnsw& graph) const {
+    const auto truth = search_exact(queries, matrix, 10);
+    double found = 0;
+    for (int64_t q = 0; q < 100; ++q) {
+      const auto hits = graph.search(queries.data<float>() + q * 32, matrix, 10, 64);
+      EXPECT_TRUE(std::ranges::is_sorted(hits, better));
+      found += share(hits, truth[q]) / 100;
+    }
+    return found;
+  }
+};
+
+TEST(Hnsw, FindsNearlyAllAndIsTheSameForAnyNumberOfThreads) {
+  const Fixture fixture;
+  const TempFolder folder;
+  set_num_threads(1);
+  Hnsw::build(fixture.matrix).save(folder / "one");
+  set_num_threads(4);
+  const Hnsw graph = Hnsw::build(fixture.matrix);
+  graph.save(folder / "four");
+  EXPECT_EQ(read_file(folder / "one"), read_file(folder / "four"));
+  EXPECT_GT(fixture.recall(graph), 0.97);
+  const Hnsw opened = Hnsw::open(folder / "four");
+  EXPECT_TRUE(opened.intact());
+  EXPECT_EQ(fixture.recall(opened), fixture.recall(graph));
+}
+
+TEST(Hnsw, SmallGraphs) {
+  const Tensor values = clustered(2, 8, 2);
+  const HalfMatrix two(values);
+  EXPECT_EQ(Hnsw::build(two).search(values.data<float>(), two, 5, 10).size(), 2u);
+  EXPECT_TRUE(Hnsw::build({nullptr, 0, 8}).search(values.data<float>(), two, 5, 10).empty());
+}
+
+// Whatever stands in the file, a search neither crashes nor leaves the rows.
+TEST(Hnsw, DamageIsFoundAndHarmless) {
+  const Fixture fixture;
+  const TempFolder folder;
+  Hnsw::build(fixture.matrix).save(folder / "graph");
+  const std::string good = read_file(folder / "graph");
+  Rng rng(1);
+  for (int i = 0; i < 20; ++i) {
+    std::string bad = good;
+    for (int j = 0; j < 1000; ++j) {
+      bad[64 + rng.next_u32() % (bad.size() - 64)] = static_cast<char>(rng.next_u32());
+    }
+    write_file(folder / "bad", bad);
+    const Hnsw graph = Hnsw::open(folder / "bad");
+    EXPECT_FALSE(graph.intact());
+    for (const Hit& hit : graph.search(fixture.queries.data<float>(), fixture.matrix, 10, 64)) {
+      EXPECT_LT(hit.row, 6000u);
+    }
+  }
+  for (const size_t size : {size_t{0}, size_t{63}, size_t{64}, good.size() - 1}) {
+    write_file(folder / "cut", good.substr(0, size));
+    EXPECT_THROW(Hnsw::open(folder / "cut"), Error) << size;
+  }
+}
+
+}  // namespace
+}  // namespace ocelli
