@@ -5,7 +5,7 @@ include(CMakePackageConfigHelpers)
 add_library(ocelli_library INTERFACE)
 add_library(ocelli::ocelli ALIAS ocelli_library)
 set_target_properties(ocelli_library PROPERTIES EXPORT_NAME ocelli)
-target_link_libraries(ocelli_library INTERFACE ocelli::engine ocelli::hub)
+target_link_libraries(ocelli_library INTERFACE ocelli::curate ocelli::engine ocelli::hub)
 
 get_property(OCELLI_SHELVES GLOBAL PROPERTY OCELLI_SHELVES)
 set(OCELLI_PACKAGE_FOLDER ${CMAKE_INSTALL_LIBDIR}/cmake/ocelli)

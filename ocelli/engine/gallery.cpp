@@ -35,7 +35,7 @@ std::string card(const FoundImage& found, const DecodeOptions& decode) {
 void write_gallery(const std::string& path, const std::string& title,
                    std::span<const FoundImage> images, const DecodeOptions& decode) {
   AtomicFile file(path);
-  file.write(page::kHead);
+  file.write(page::head("Ocelli"));
   file.write(
       fmt::format("<header><h1>{}</h1><p>{} image{}, best first; cosines</p></header>\n<main>\n",
                   page::escape(title), images.size(), images.size() == 1 ? "" : "s"));

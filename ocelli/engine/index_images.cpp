@@ -154,7 +154,7 @@ class Update {
   }
 
   static void inspect(ImageRecord& record, std::span<const std::byte> bytes, const Image& image) {
-    record.sha256 = hub::sha256_of(bytes);
+    record.sha256 = hub::sha256_of({bytes});
     record.width = image.width();
     record.height = image.height();
     const ExifInfo exif = image.format == "jpeg" ? read_exif(bytes) : ExifInfo{};

@@ -73,7 +73,7 @@ std::string fingerprint(const OpenModel& opened) {
     text += fmt::format("{} {}\n", info.name, info.shape);
     text.append(static_cast<const char*>(tensor.raw()), std::min(kSample, tensor.nbytes()));
   }
-  return hub::sha256_of(std::as_bytes(std::span(text))).substr(0, 16);
+  return hub::sha256_of({std::as_bytes(std::span(text))}).substr(0, 16);
 }
 
 std::shared_ptr<const OpenModel> open_model(const std::string& argument,

@@ -8,11 +8,17 @@
 
 namespace ocelli::page {
 
-// What stands before <header> and <main>, and after the cards in <main>.
-extern const std::string_view kHead, kEnd;
+// The style of cards in a grid, and what stands after them in <main>.
+extern const std::string_view kCards, kEnd;
+
+// What stands before <header> and <main>: the title, colours for light and dark, and `style`.
+std::string head(std::string_view title, std::string_view style = kCards);
 
 // Text as HTML shows it.
 std::string escape(std::string_view text);
+
+// A data: URL with the image as JPEG.
+std::string inline_jpeg(const Image& image);
 
 // An <img> with a thumbnail inside. Throws what decoding throws.
 std::string picture(const std::string& path, const DecodeOptions& decode);

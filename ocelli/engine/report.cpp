@@ -32,7 +32,7 @@ std::string card(const ReportItem& item, const DecodeOptions& decode) {
 void write_html_report(const std::string& path, const std::string& model,
                        std::span<const ReportItem> items, const DecodeOptions& decode) {
   AtomicFile file(path);
-  file.write(page::kHead);
+  file.write(page::head("Ocelli"));
   const auto failed =
       std::ranges::count_if(items, [](const ReportItem& i) { return !i.error.empty(); });
   const auto count = static_cast<int64_t>(items.size()) - failed;

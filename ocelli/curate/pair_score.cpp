@@ -1,0 +1,165 @@
+#include "ocelli/curate/pair_score.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "ocelli/curate/perceptual_hash.h"
+#include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/norm.h"
+#include "ocelli/ops/reduce.h"
+
+namespace ocelli {
+namespace {
+
+// The layer whose patches are matched: deep enough to know a thing under another light, not so deep
+// that all patches of a thing are alike.
+constexpr double kLayer = 0.6;  // of the depth
+constexpr float kPromising = 0.2f;
+
+// Height and width in patches, of about the model's own area and the picture's aspect.
+std::array<int64_t, 2> grid_of(const OpenModel& opened, const Image& image, int64_t patch) {
+  const double area = static_cast<double>(opened.input_size[0] * opened.input_size[1]) /
+                      static_cast<double>(patch * patch);
+  const double aspect = static_cast<double>(image.width()) / static_cast<double>(image.height());
+  const double rows = std::clamp(std::sqrt(area / aspect), 2.0, area / 2);
+  return {std::lround(rows), std::max<int64_t>(std::lround(area / rows), 1)};
+}
+
+// Rows of length 1, the mean of the picture taken off: what all its patches share says nothing
+// about where they are.
+Tensor centred(const Tensor& rows) {
+  return normalize(rows - mean(rows, 0));
+}
+
+PatchGrid patches_of(const OpenModel& opened, const Tensor& pixels, const GreyPyramid& grey) {
+  const auto depth = static_cast<double>(opened.model->depth());
+  const int layer = std::max(static_cast<int>(std::lround(kLayer * depth)) - 1, 0);
+  const Tensor x = opened.model->features(pixels, {.layers = {layer}})[0];
+  PatchGrid grid{{}, 0, 0, grey.height(), grey.width()};
+  if (const auto layout = opened.model->token_layout()) {
+    grid.rows = pixels.size(1) / layout->patch;
+    grid.columns = pixels.size(2) / layout->patch;
+    grid.features = centred(x.select(0, 0).slice(0, layout->prefix(), x.size(1)));
+  } else {
+    grid.rows = x.size(1);
+    grid.columns = x.size(2);
+    grid.features = centred(x.view({grid.rows * grid.columns, x.size(3)}));
+  }
+  return grid;
+}
+
+Image mirror(const Image& image) {
+  Image result{Tensor::empty(image.pixels.shape(), DType::u8), image.format};
+  const int64_t width = image.width();
+  auto* to = result.pixels.data<uint8_t>();
+  for (int64_t y = 0; y < image.height(); ++y) {
+    const uint8_t* row = image.data() + y * width * 3;
+    for (int64_t x = 0; x < width; ++x)
+      std::copy_n(row + (width - 1 - x) * 3, 3, to + (y * width + x) * 3);
+  }
+  return result;
+}
+
+struct Hypothesis {
+  Affine map;
+  int matches = 0;
+  float correlation = -1;
+};
+
+// The whole of one picture on the whole of the other, in the eight ways to lay it.
+void add_whole_frames(const GreyPyramid& a, const GreyPyramid& b, std::vector<Hypothesis>& into) {
+  const Affine unit{1 / a.width(), 0, 0, 0, 1 / a.height(), 0};
+  const Affine stretch{b.width(), 0, 0, 0, b.height(), 0};
+  const Affine flip{-1, 0, 1, 0, 1, 0}, turn{0, -1, 1, 1, 0, 0};
+  Affine way;
+  for (int i = 0; i < 4; ++i) {
+    into.push_back({stretch * way * unit});
+    into.push_back({stretch * flip * way * unit});
+    way = turn * way;
+  }
+}
+
+void add_votes(const ImageSketch& a, const ImageSketch& b, std::vector<Hypothesis>& into) {
+  for (const Vote& v : vote(a.patches, b.patches, 3)) into.push_back({v.map, v.matches});
+  const Affine flip{-1, 0, b.grey.width(), 0, 1, 0};
+  for (const Vote& v : vote(a.patches, b.mirrored, 3)) into.push_back({flip * v.map, v.matches});
+}
+
+// Refined on a level with the picture of finer detail as the one that is walked over.
+bool refine_either(const GreyPyramid& a, const GreyPyramid& b, int level, Hypothesis& h) {
+  const bool swapped = std::abs(h.map.determinant()) > 1;
+  const GreyPyramid &first = swapped ? b : a, &second = swapped ? a : b;
+  Affine map = swapped ? h.map.inverse() : h.map;
+  if (!refine(first, second, level, map)) return false;
+  h.correlation = correlation(first, second, level, map);
+  h.map = swapped ? map.inverse() : map;
+  return true;
+}
+
+}  // namespace
+
+ImageSketch sketch(const OpenModel& opened, const Image& image) {
+  ImageSketch result{perceptual_hash(image), GreyPyramid(image), {}, {}};
+  const auto layout = opened.model->token_layout();
+  const int64_t patch = layout ? layout->patch : 32;
+  const auto [rows, columns] = grid_of(opened, image, patch);
+  ImageProcessor processor = opened.processor;
+  processor.resize = ImageProcessor::Resize::exact;
+  processor.crop = ImageProcessor::Crop::none;
+  processor.resize_height = rows * patch;
+  processor.resize_width = columns * patch;
+  result.patches = patches_of(opened, preprocess(processor, image).unsqueeze(0), result.grey);
+  result.mirrored =
+      patches_of(opened, preprocess(processor, mirror(image)).unsqueeze(0), result.grey);
+  return result;
+}
+
+PairEvidence compare(const ImageSketch& a, const ImageSketch& b, float cosine) {
+  PairEvidence evidence{.cosine = cosine, .hash_distance = hash_distance(a.hash, b.hash)};
+  std::vector<Hypothesis> all;
+  add_votes(a, b, all);
+  add_whole_frames(a.grey, b.grey, all);
+  std::erase_if(all, [&](Hypothesis& h) {
+    evidence.matches = std::max(evidence.matches, h.matches);
+    return !refine_either(a.grey, b.grey, GreyPyramid::kLevels - 1, h);
+  });
+  std::ranges::stable_sort(all, std::greater{}, &Hypothesis::correlation);
+  if (all.size() > 3) all.resize(3);
+  std::erase_if(all, [&](Hypothesis& h) { return !refine_either(a.grey, b.grey, 2, h); });
+  if (all.empty()) return evidence;
+  Hypothesis best = *std::ranges::max_element(all, {}, &Hypothesis::correlation);
+  evidence.correlation = best.correlation;
+  if (best.correlation < kPromising || !refine_either(a.grey, b.grey, 1, best)) return evidence;
+  evidence.correlation = best.correlation;
+  evidence.matches = best.matches;
+  const Affine& map = best.map;
+  const bool swapped = std::abs(map.determinant()) > 1;
+  evidence.agreement =
+      swapped ? agreement(b.grey, a.grey, map.inverse()) : agreement(a.grey, b.grey, map);
+  evidence.mirrored = map.determinant() < 0;
+  evidence.scale = std::sqrt(std::abs(map.determinant()));
+  evidence.turn = std::atan2(map.yx, map.yy) * 180 / std::numbers::pi;
+  return evidence;
+}
+
+float duplicate_score(const PairEvidence& e) {
+  const float blocks = std::log2(1 + e.agreement.blocks);
+  const float logit = -9 + 12 * std::max(e.agreement.median, 0.0f) + 0.5f * blocks + 2 * e.cosine;
+  return 1 / (1 + std::exp(-logit));
+}
+
+std::string describe(const PairEvidence& e) {
+  std::string text;
+  const auto add = [&](const std::string& words) { text += (text.empty() ? "" : ", ") + words; };
+  if (e.mirrored) add("mirrored");
+  if (std::abs(e.turn) >= 1.5) add(fmt::format("turned by {:.0f} degrees", e.turn));
+  if (e.agreement.overlap > 0) add(fmt::format("{:.0f} % overlap", 100 * e.agreement.overlap));
+  add(fmt::format("patterns agree to {:.2f}", e.agreement.median));
+  add(fmt::format("cosine {:.2f}", e.cosine));
+  if (e.hash_distance <= 10)
+    add(fmt::format("perceptual hash differs in {} bits", e.hash_distance));
+  return text;
+}
+
+}  // namespace ocelli

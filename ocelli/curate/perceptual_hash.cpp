@@ -1,0 +1,56 @@
+#include "ocelli/curate/perceptual_hash.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <numbers>
+
+#include "ocelli/image/resize.h"
+
+namespace ocelli {
+namespace {
+
+constexpr int kSide = 32, kKept = 8;
+
+// The first coefficients of the DCT-II, without scaling.
+using Basis = std::array<std::array<double, kSide>, kKept>;
+
+Basis make_basis() {
+  Basis basis;
+  for (int u = 0; u < kKept; ++u) {
+    for (int x = 0; x < kSide; ++x)
+      basis[u][x] = std::cos(std::numbers::pi * (x + 0.5) * u / kSide);
+  }
+  return basis;
+}
+
+}  // namespace
+
+uint64_t perceptual_hash(const Image& image) {
+  static const Basis basis = make_basis();
+  const Image small = resize(image, kSide, kSide, Filter::lanczos);
+  std::array<std::array<double, kKept>, kSide> rows{};
+  const uint8_t* p = small.data();
+  for (auto& row : rows) {
+    for (int x = 0; x < kSide; ++x, p += 3) {
+      const double grey = 0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2];
+      for (int u = 0; u < kKept; ++u) row[u] += grey * basis[u][x];
+    }
+  }
+  std::array<double, kKept * kKept> coefficients{};
+  for (int v = 0; v < kKept; ++v) {
+    for (int u = 0; u < kKept; ++u) {
+      for (int y = 0; y < kSide; ++y) coefficients[v * kKept + u] += rows[y][u] * basis[v][y];
+    }
+  }
+  auto sorted = coefficients;
+  std::ranges::sort(sorted);
+  const double median = (sorted[31] + sorted[32]) / 2;
+  uint64_t hash = 0;
+  for (size_t i = 0; i < coefficients.size(); ++i) {
+    hash |= uint64_t{coefficients[i] > median} << i;
+  }
+  return hash;
+}
+
+}  // namespace ocelli
