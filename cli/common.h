@@ -54,6 +54,7 @@ void add_classify(CLI::App& app, Common& common);
 void add_cluster(CLI::App& app, Common& common);
 void add_completion(CLI::App& app);
 void add_convert(CLI::App& app, Common& common);
+void add_curate(CLI::App& app, Common& common);
 void add_dedup(CLI::App& app, Common& common);
 void add_embed(CLI::App& app, Common& common);
 void add_eval(CLI::App& app, Common& common);

@@ -45,6 +45,7 @@ void set_up(CLI::App& app, cli::Common& common) {
   cli::add_outliers(app, common);
   cli::add_knn(app, common);
   cli::add_dedup(app, common);
+  cli::add_curate(app, common);
   cli::add_info(app, common);
   cli::add_convert(app, common);
   cli::add_bench(app, common);

@@ -8,7 +8,9 @@
 
 #include "ocelli/base/threads.h"
 #include "ocelli/curate/exact.h"
+#include "ocelli/curate/perceptual_hash.h"
 #include "ocelli/engine/embed.h"
+#include "ocelli/index/dot.h"
 #include "ocelli/index/knn_graph.h"
 
 namespace ocelli {
@@ -17,6 +19,26 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kSketches = 1024;  // held at a time
+constexpr size_t kMostHashes = 50000;
+constexpr int kNearHash = 10;  // bits
+
+// Pairs of rows whose perceptual hashes are near, with the cosines of their embeddings.
+void add_hash_pairs(HalfRows rows, const NearOptions& options, std::vector<ScoredPair>& pairs) {
+  const std::vector<uint64_t>& hashes = options.hashes;
+  if (hashes.size() > kMostHashes) return;
+  std::vector<float> query(rows.width);
+  for (RowId a = 0; a < hashes.size(); ++a) {
+    std::vector<RowId> near;
+    for (RowId b = a + 1; b < hashes.size(); ++b) {
+      if (hash_distance(hashes[a], hashes[b]) <= kNearHash) near.push_back(b);
+    }
+    if (near.empty()) continue;
+    std::vector<float> cosines(near.size());
+    widen(rows.row(a), rows.width, query.data());
+    dot_rows(query.data(), rows, near, cosines.data());
+    for (size_t i = 0; i < near.size(); ++i) pairs.push_back({a, near[i], cosines[i]});
+  }
+}
 
 // Pairs of near rows, sorted, each once.
 std::vector<ScoredPair> candidates(HalfRows rows, const NearOptions& options) {
@@ -26,13 +48,15 @@ std::vector<ScoredPair> candidates(HalfRows rows, const NearOptions& options) {
     for (const Hit& hit : graph.of(i)) {
       if (hit.score < options.least_cosine) break;
       const auto row = static_cast<RowId>(i);
-      const auto [low, high] = std::minmax(row, hit.row);
-      if (options.against > 0 && (low >= options.against || high < options.against)) continue;
-      pairs.push_back({low, high, hit.score});
+      pairs.push_back({std::min(row, hit.row), std::max(row, hit.row), hit.score});
     }
   }
+  add_hash_pairs(rows, options, pairs);
+  std::erase_if(pairs, [&](const ScoredPair& p) {
+    return options.against > 0 && (p.a >= options.against || p.b < options.against);
+  });
   const auto ends = [](const ScoredPair& p) { return std::pair(p.a, p.b); };
-  std::ranges::sort(pairs, {}, ends);
+  std::ranges::stable_sort(pairs, {}, ends);
   const auto rest = std::ranges::unique(pairs, {}, ends);
   pairs.erase(rest.begin(), rest.end());
   return pairs;
@@ -156,6 +180,7 @@ namespace {
 
 struct Hashes {
   std::string bytes, pixels;
+  uint64_t perceptual = 0;
   FileFacts facts;
   std::optional<Error> error;
 };
@@ -166,6 +191,7 @@ Hashes hash_file(const std::string& path, const RunOptions& run) {
     h.bytes = file_hash(path);
     const Image image = decode_image_file(path, run.decode);
     h.pixels = pixel_hash(image);
+    h.perceptual = perceptual_hash(image);
     h.facts = file_facts(path, image.height() * image.width());
   } catch (const Error& error) {
     if (run.strict || error.code() == ErrorCode::cancelled) throw;
@@ -191,6 +217,7 @@ ExactCopies find_exact_copies(std::span<const std::string> paths, const RunOptio
                   const Hashes& h = (*static_cast<std::vector<Hashes>*>(made.get()))[i - begin];
                   const auto row = static_cast<RowId>(i);
                   result.facts.push_back(h.facts);
+                  result.hashes.push_back(h.perceptual);
                   if (h.error) {
                     result.errors.push_back({i, paths[i], *h.error});
                     continue;
@@ -212,8 +239,9 @@ ExactCopies find_exact_copies(std::span<const std::string> paths, const RunOptio
 namespace {
 
 // Adds the near pairs among `distinct`, in numbers of `paths`.
-void add_near_pairs(const OpenModel& opened, const std::vector<int64_t>& distinct,
-                    const DedupOptions& options, Duplicates& result) {
+void add_near_pairs(const OpenModel& opened, const ExactCopies& copies, const DedupOptions& options,
+                    Duplicates& result) {
+  const std::vector<int64_t>& distinct = copies.distinct;
   std::vector<std::string> paths;
   for (const int64_t i : distinct) paths.push_back(result.paths[i]);
   RunOptions run = options.run;
@@ -230,6 +258,7 @@ void add_near_pairs(const OpenModel& opened, const std::vector<int64_t>& distinc
   for (const int64_t i : embedded.images) {
     image.push_back(distinct[i]);
     paths.push_back(result.paths[image.back()]);
+    near.hashes.push_back(copies.hashes[image.back()]);
     near.against += image.back() < static_cast<int64_t>(options.against.size());
   }
   std::vector<ItemError> errors;
@@ -311,7 +340,7 @@ Duplicates find_duplicates(const OpenModel* opened, std::span<const std::string>
   result.pairs = std::move(copies.pairs);
   result.errors = std::move(copies.errors);
   const size_t exact = result.pairs.size();
-  if (opened) add_near_pairs(*opened, copies.distinct, options, result);
+  if (opened) add_near_pairs(*opened, copies, options, result);
   if (!options.against.empty()) {
     keep_pairs_against(static_cast<int64_t>(options.against.size()), result.pairs, exact);
   }

@@ -35,6 +35,9 @@ struct NearOptions {
   // Where not 0: only pairs of one of so many first rows with one of the others.
   int64_t against = 0;
   uint64_t seed = 0;
+  // Of each row, or none: pairs that differ in few bits are looked at, too, however far apart their
+  // embeddings are (pixelated, posterised). Not beyond 50000 rows, where all pairs are too many.
+  std::vector<uint64_t> hashes = {};
 };
 
 // Pairs whose embeddings are near, with scores; rows are those of `paths`. An image that cannot be
@@ -44,7 +47,8 @@ std::vector<LookedAt> near_pairs(const OpenModel& opened, std::span<const std::s
                                  std::vector<ItemError>& errors);
 
 struct ExactCopies {
-  std::vector<FileFacts> facts;
+  std::vector<FileFacts> facts;   // of each file
+  std::vector<uint64_t> hashes;   // perceptual, of each file
   std::vector<LookedAt> pairs;    // of a file and the first one with the same bytes or pixels
   std::vector<int64_t> distinct;  // files that can be read and are no copies of one before them
   std::vector<ItemError> errors;

@@ -241,7 +241,7 @@ Affine GreyPyramid::to_level(int i) const {
 }
 
 bool refine(const GreyPyramid& a, const GreyPyramid& b, int finest, Affine& map) {
-  constexpr int kSteps[GreyPyramid::kLevels] = {3, 4, 5, 8};
+  constexpr int kSteps[GreyPyramid::kLevels] = {3, 4, 5, 5};
   for (int level = GreyPyramid::kLevels - 1; level >= finest; --level) {
     Laid laid = lay(a, b, level, map);
     const int other = matching_level(map, level);
