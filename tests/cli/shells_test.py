@@ -20,7 +20,7 @@ class Shells(Case):
         return result.stdout.split()
 
     def test_bash(self):
-        self.assertEqual(self.complete_in_bash("ocelli", "c"), ["classify", "cluster", "convert", "completion"])
+        self.assertEqual(self.complete_in_bash("ocelli", "c"), ["classify", "cluster", "curate", "convert", "completion"])
         self.assertEqual(self.complete_in_bash("ocelli", "convert", "--dtype", ""), ["f32", "f16", "bf16"])
         self.assertEqual(self.complete_in_bash("ocelli", "classify", "--t"), ["--templates", "--threads", "--top"])
         self.assertEqual(self.complete_in_bash("ocelli", "completion", ""), ["bash", "zsh", "fish"])
