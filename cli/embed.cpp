@@ -98,7 +98,7 @@ void add_embed(CLI::App& app, Common& common) {
   command
       ->add_option("--layers", options->layers,
                    "The last N blocks side by side, for --features (default: 1)")
-      ->check(CLI::PositiveNumber.description(""))
+      ->check(CLI::Range(1, 1000).description(""))
       ->type_name(kNumber);
   command->add_flag("--raw", options->raw, "Do not scale the embeddings to length 1");
   command->footer(

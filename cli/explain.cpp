@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
+#include <iostream>
+#include <optional>
+
 #include "cli/common.h"
 #include "ocelli/engine/inputs.h"
 #include "ocelli/formats/npy.h"
@@ -11,11 +15,11 @@ namespace ocelli::cli {
 namespace {
 
 struct Explain {
-  std::string image, output, npy, point;
+  std::string image, output, npy;
+  std::optional<std::string> similarity, point;
   std::vector<std::string> more;
-  bool attention = false, rollout = false, pca = false, occlusion = false;
-  int64_t head = -1;
-  ExplainOptions options;
+  bool attention = false, rollout = false, pca = false, occlusion = false, whole = false;
+  std::optional<int64_t> layer, head;
 };
 
 std::array<int64_t, 2> parse_point(const std::string& text) {
@@ -23,18 +27,39 @@ std::array<int64_t, 2> parse_point(const std::string& text) {
   int read = 0;
   const bool whole = std::sscanf(text.c_str(), "%ld,%ld%n", &point[0], &point[1], &read) == 2 &&
                      static_cast<size_t>(read) == text.size();
-  check(whole, "--similarity-point {}: X,Y in pixels of the image is needed", text);
+  check(whole, "--similarity-point '{}': X,Y in pixels of the image is needed", text);
   return point;
 }
 
-ExplainOptions::Kind kind_of(const Explain& e) {
+ExplainOptions options_of(const Explain& e) {
   using Kind = ExplainOptions::Kind;
-  if (e.rollout) return Kind::rollout;
-  if (e.pca) return Kind::pca;
-  if (e.occlusion) return Kind::occlusion;
-  if (!e.options.text.empty()) return Kind::similarity;
-  if (!e.point.empty()) return Kind::similarity_point;
-  return Kind::attention;
+  ExplainOptions options;
+  const std::pair<bool, Kind> kinds[] = {{e.attention, Kind::attention},
+                                         {e.rollout, Kind::rollout},
+                                         {e.pca, Kind::pca},
+                                         {e.similarity.has_value(), Kind::similarity},
+                                         {e.point.has_value(), Kind::similarity_point},
+                                         {e.occlusion, Kind::occlusion}};
+  int given = 0;
+  for (const auto& [chosen, kind] : kinds) {
+    if (!chosen) continue;
+    ++given;
+    options.kind = kind;
+  }
+  check(given <= 1,
+        "explain: choose one of --attention, --rollout, --pca, --similarity, "
+        "--similarity-point and --occlusion");
+  check(options.kind == Kind::attention || (!e.layer && !e.head),
+        "explain: --layer and --head go with --attention");
+  check(options.kind == Kind::pca || !e.whole, "explain: --whole goes with --pca");
+  options.layer = e.layer.value_or(-1);
+  options.head = e.head;
+  options.whole = e.whole;
+  options.text = e.similarity.value_or("");
+  check(options.kind != Kind::similarity || !options.text.empty(),
+        "--similarity: the text is empty");
+  if (e.point) options.point = parse_point(*e.point);
+  return options;
 }
 
 nlohmann::ordered_json json_of(const std::string& model, const Explanation& explanation) {
@@ -52,12 +77,12 @@ nlohmann::ordered_json json_of(const std::string& model, const Explanation& expl
   return {{"model", model}, {"explanation", explanation.title}, {"images", std::move(images)}};
 }
 
-void run(Explain& e, Common& common) {
+void run(const Explain& e, Common& common) {
   check(!e.output.empty() || !e.npy.empty() || common.json,
         "explain: give -o FILE.png, --npy FILE or --json");
-  e.options.kind = kind_of(e);
-  if (e.head >= 0) e.options.head = e.head;
-  if (!e.point.empty()) e.options.point = parse_point(e.point);
+  check(e.output.empty() || std::filesystem::path(e.output).extension() == ".png",
+        "-o {}: the picture is a PNG; give it a name in .png", e.output);
+  ExplainOptions options = options_of(e);
   Common::check_output(e.output);
   Common::check_output(e.npy);
   std::vector<std::string> paths = {e.image};
@@ -66,13 +91,13 @@ void run(Explain& e, Common& common) {
     paths.insert(paths.end(), more.begin(), more.end());
   }
   const auto opened = common.open();
-  e.options.decode.max_pixels = common.max_pixels;
-  e.options.progress = common.progress("explaining");
-  const Explanation explanation = explain(*opened, paths, e.options);
-  if (!e.output.empty()) write_png(e.output, picture_of(explanation));
+  options.decode.max_pixels = common.max_pixels;
+  options.progress = common.progress("explaining");
+  const Explanation explanation = explain(*opened, paths, options);
   if (!e.npy.empty()) write_npy(e.npy, maps_of(explanation));
+  if (!e.output.empty()) write_png(e.output, picture_of(explanation));
   if (common.json) return print_json(json_of(opened->name, explanation));
-  fmt::print("{}: {}\n", e.output.empty() ? e.npy : e.output, explanation.title);
+  if (!common.quiet) fmt::print("{}: {}\n", e.output.empty() ? e.npy : e.output, explanation.title);
 }
 
 }  // namespace
@@ -83,29 +108,34 @@ void add_explain(CLI::App& app, Common& common) {
   command->add_option("image", e->image, "The image")->type_name(kFile)->required();
   common.add_model(*command);
   common.add_output(*command);
-  auto* kinds = command->add_option_group("What to show (one)");
-  kinds->add_flag("--attention", e->attention,
-                  "Attention from the class token to the patches, in one block (the default)");
-  kinds->add_flag("--rollout", e->rollout, "Attention through all blocks");
-  kinds->add_flag(
-      "--pca", e->pca,
-      "Patches in three colours by their principal components, the background left out");
-  kinds->add_option("--similarity", e->options.text, "How much each patch is like this text")
-      ->type_name(kText);
-  kinds
+  constexpr const char* kKinds = "What to show";
+  command
+      ->add_flag("--attention", e->attention,
+                 "Attention from the class token to the patches, in one block (the default)")
+      ->group(kKinds);
+  command->add_option("--layer", e->layer, "The block, from 0; negative from the end (default: -1)")
+      ->type_name(kNumber)
+      ->group(kKinds);
+  command->add_option("--head", e->head, "The head (default: the mean of all)")
+      ->check(CLI::NonNegativeNumber.description(""))
+      ->type_name(kNumber)
+      ->group(kKinds);
+  command->add_flag("--rollout", e->rollout, "Attention through all blocks")->group(kKinds);
+  command
+      ->add_flag("--pca", e->pca,
+                 "Patches in three colours by their principal components, without the background")
+      ->group(kKinds);
+  command->add_flag("--whole", e->whole, "The background of --pca, too")->group(kKinds);
+  command->add_option("--similarity", e->similarity, "How much each patch is like this text")
+      ->type_name(kText)
+      ->group(kKinds);
+  command
       ->add_option("--similarity-point", e->point,
                    "How much each patch is like the one at X,Y of the image")
-      ->type_name("X,Y");
-  kinds->add_flag("--occlusion", e->occlusion, "What covering each part takes from the answer");
-  kinds->require_option(0, 1);
-  command
-      ->add_option("--layer", e->options.layer,
-                   "The block of --attention, from 0; negative from the end (default: -1)")
-      ->type_name(kNumber);
-  command->add_option("--head", e->head, "The head of --attention (default: the mean)")
-      ->check(CLI::NonNegativeNumber.description(""))
-      ->type_name(kNumber);
-  command->add_flag("--whole", e->options.whole, "The background of --pca, too");
+      ->type_name("X,Y")
+      ->group(kKinds);
+  command->add_flag("--occlusion", e->occlusion, "What covering each part takes from the answer")
+      ->group(kKinds);
   command
       ->add_option("--images", e->more,
                    "Images to explain together with the first: shared colours, the same point")

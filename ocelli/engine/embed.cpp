@@ -105,7 +105,7 @@ Tensor feature_pixels(const OpenModel& opened, const Tensor& pixels, Features fe
   const auto layout = model.token_layout();
   const bool needs_class = features == Features::cls || features == Features::cls_mean;
   if (!layout || (needs_class && layout->class_tokens == 0)) {
-    fail(ErrorCode::unsupported, "{}: {} has no {}", opened.name, opened.family->name,
+    fail(ErrorCode::unsupported, "{}: {} has no {} (--features)", opened.name, opened.family->name,
          layout ? "class token" : "patches to take features from");
   }
   check(layers >= 1 && layers <= model.depth(), "{} layers: the model has {}", layers,

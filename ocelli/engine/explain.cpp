@@ -131,6 +131,11 @@ class Explainer {
 
 Explanation explain(const OpenModel& opened, std::span<const std::string> paths,
                     const ExplainOptions& options) {
+  if (options.kind != Kind::occlusion && !opened.model->token_layout()) {
+    fail(ErrorCode::unsupported,
+         "{}: {} is no transformer over patches; only --occlusion explains it", opened.name,
+         opened.family->name);
+  }
   if (options.kind == Kind::similarity) check_has_text(opened);
   return Explainer(opened, options)(paths);
 }

@@ -14,8 +14,7 @@ namespace {
 TokenLayout layout_of(const Model& model) {
   const auto layout = model.token_layout();
   if (!layout) {
-    fail(ErrorCode::unsupported,
-         "the model is no transformer over patches; only occlusion explains it");
+    fail(ErrorCode::unsupported, "the model is no transformer over patches");
   }
   return *layout;
 }

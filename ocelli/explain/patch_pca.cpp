@@ -57,13 +57,15 @@ std::vector<Tensor> patch_pca(std::span<const Tensor> patches, bool whole) {
   std::vector<Eigen::Index> kept;
   for (int64_t i = 0; i < count; ++i)
     if (whole || first(i, 0) > 0) kept.push_back(i);
-  Matrix colours = project(all(kept, Eigen::all), 3);
-  for (int c = 0; c < 3 && !kept.empty(); ++c) {
-    const float low = colours.col(c).minCoeff(), high = colours.col(c).maxCoeff();
-    colours.col(c) = (colours.col(c).array() - low) / std::max(high - low, 1e-12f);
-  }
   Matrix spread = Matrix::Zero(count, 3);
-  spread(kept, Eigen::all) = colours;
+  if (!kept.empty()) {
+    Matrix colours = project(all(kept, Eigen::all), 3);
+    for (int c = 0; c < 3; ++c) {
+      const float low = colours.col(c).minCoeff(), high = colours.col(c).maxCoeff();
+      colours.col(c) = (colours.col(c).array() - low) / std::max(high - low, 1e-12f);
+    }
+    spread(kept, Eigen::all) = colours;
+  }
   std::vector<Tensor> out;
   for (int64_t row = 0; const Tensor& p : patches) {
     const int64_t n = p.size(0) * p.size(1);
