@@ -10,10 +10,15 @@ build: ## Build the program into build/
 	@cmake --preset release -B $(BUILD) >/dev/null
 	@cmake --build $(BUILD) -j $(JOBS)
 
-demo: bootstrap build default-model ## Set up, classify the example photographs, write demo/report.html
+EXAMPLES = examples/images
+demo: bootstrap build default-model ## Set up; classify, index, search, deduplicate and explain the example photographs
 	@mkdir -p demo
-	$(BUILD)/cli/ocelli classify examples/images/*.jpg examples/images/*.png --html demo/report.html
-	@echo "The report is demo/report.html"
+	$(BUILD)/cli/ocelli classify $(EXAMPLES)/*.jpg $(EXAMPLES)/*.png --html demo/report.html
+	$(BUILD)/cli/ocelli index $(EXAMPLES) -o demo/photos.oci
+	$(BUILD)/cli/ocelli search demo/photos.oci $(EXAMPLES)/coffee.png -k 4 --html demo/search.html
+	$(BUILD)/cli/ocelli dedup $(EXAMPLES) --report demo/duplicates.html
+	$(BUILD)/cli/ocelli explain $(EXAMPLES)/coffee.png --occlusion -o demo/explain.png
+	@echo "Look at demo/report.html, demo/search.html, demo/duplicates.html and demo/explain.png"
 
 test: bootstrap build default-model test-data ## Set up and run every test
 	ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure
