@@ -92,15 +92,25 @@ struct Pixels {
 Tensor pass_across(const Pixels& in, int64_t top, int64_t height, const ResizeTaps& taps,
                    const ResizeKernels& kernels) {
   const Tensor out = Tensor::empty({height, taps.size(), 3}, DType::u8);
-  // Kernels read beyond the end of a row, so that the last of all rows moves to larger memory.
-  std::vector<uint8_t> last(static_cast<size_t>(in.width) * 3 + 16);
-  std::memcpy(last.data(), in.row(in.height - 1), static_cast<size_t>(in.width) * 3);
+  // Kernels read up to 16 bytes beyond the end of a row, so that the rows that end less than that
+  // before the end of the image move to larger memory: more than the last when rows are short.
+  constexpr int64_t kBeyond = 16;
+  const int64_t length = in.width * 3, moved = std::min(in.height, 1 + (kBeyond - 1) / length);
+  std::vector<uint8_t> tail(static_cast<size_t>(moved * length + kBeyond));
+  for (int64_t i = 0; i < moved; ++i) {
+    std::memcpy(tail.data() + i * length, in.row(in.height - moved + i),
+                static_cast<size_t>(length));
+  }
+  const auto row = [&](int64_t y) {
+    const int64_t i = y - (in.height - moved);
+    return i >= 0 ? tail.data() + i * length : in.row(y);
+  };
   for (int64_t y = 0; y < height; y += kernels.rows) {
     const uint8_t* from[4];
     uint8_t* into[4];
     for (int r = 0; r < kernels.rows; ++r) {
       const int64_t at = std::min(y + r, height - 1);
-      from[r] = top + at == in.height - 1 ? last.data() : in.row(top + at);
+      from[r] = row(top + at);
       into[r] = out.data<uint8_t>() + at * taps.size() * 3;
     }
     kernels.across(from, taps, into);
