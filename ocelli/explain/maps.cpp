@@ -5,6 +5,7 @@
 #include "ocelli/ops/attention.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/linear.h"
+#include "ocelli/ops/norm.h"
 #include "ocelli/ops/reduce.h"
 #include "ocelli/tensor/convert.h"
 
@@ -49,11 +50,6 @@ Tensor from_class_token(const Tensor& weights, const TokenLayout& layout, const 
       .view({grid.rows, grid.columns});
 }
 
-Tensor unit_rows(const Tensor& rows) {
-  const Tensor squares = sum(unary(backend::Unary::square, rows), -1);
-  return rows * unary(backend::Unary::rsqrt, squares + 1e-24f).unsqueeze(-1);
-}
-
 }  // namespace
 
 Tensor attention_map(const Model& model, const Tensor& pixels, int64_t layer,
@@ -94,13 +90,13 @@ Tensor patch_features(const Model& model, const Tensor& pixels) {
   const Grid grid = grid_of(layout, pixels);
   const Tensor tokens = model.features(pixels, {.layers = {-1}, .norm = true})[0];
   const Tensor patches = contiguous(tokens.select(0, 0).slice(0, layout.prefix(), tokens.size(1)));
-  return unit_rows(patches).view({grid.rows, grid.columns, patches.size(-1)});
+  return normalize(patches).view({grid.rows, grid.columns, patches.size(-1)});
 }
 
 Tensor patch_embeddings(const Model& model, const Tensor& pixels) {
   const Grid grid = grid_of(layout_of(model), pixels);
   const Tensor patches = contiguous(model.embed_patches(pixels).select(0, 0));
-  return unit_rows(patches).view({grid.rows, grid.columns, patches.size(-1)});
+  return normalize(patches).view({grid.rows, grid.columns, patches.size(-1)});
 }
 
 Tensor patch_similarity(const Tensor& patches, const Tensor& vector) {

@@ -52,14 +52,6 @@ std::vector<std::string> found(const ImageIndex& index, const Tensor& query,
   return names;
 }
 
-void change_byte(const fs::path& file, int64_t at) {
-  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-  stream.seekg(at);
-  const char byte = static_cast<char>(stream.get() ^ 1);
-  stream.seekp(at);
-  stream.put(byte);
-}
-
 TEST(ImageIndex, AReaderSeesWhatWasCommitted) {
   const TempFolder folder;
   const Tensor vectors = clustered(30, kWidth, 5);

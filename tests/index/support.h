@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cmath>
+#include <filesystem>
+#include <fstream>
 
 #include "ocelli/base/rng.h"
 #include "ocelli/index/rows.h"
@@ -29,6 +31,15 @@ inline float plain_dot(const float* query, const Half* row, int64_t width) {
   double sum = 0;
   for (int64_t d = 0; d < width; ++d) sum += static_cast<double>(query[d]) * to_float(row[d]);
   return static_cast<float>(sum);
+}
+
+// Turns the lowest bit of one byte of a file.
+inline void change_byte(const std::filesystem::path& file, int64_t at) {
+  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
+  stream.seekg(at);
+  const char byte = static_cast<char>(stream.get() ^ 1);
+  stream.seekp(at);
+  stream.put(byte);
 }
 
 }  // namespace ocelli

@@ -39,14 +39,6 @@ void expect_rows(const fs::path& folder, int64_t count) {
   }
 }
 
-void change_byte(const fs::path& file, int64_t at) {
-  std::fstream stream(file, std::ios::in | std::ios::out | std::ios::binary);
-  stream.seekg(at);
-  const char byte = static_cast<char>(stream.get() ^ 1);
-  stream.seekp(at);
-  stream.put(byte);
-}
-
 std::string message(const fs::path& folder) {
   try {
     const VectorStore store(folder);
