@@ -3,6 +3,7 @@ import ast
 import json
 import math
 import pathlib
+import shutil
 import struct
 import unittest
 
@@ -134,6 +135,20 @@ class Shapes(Case):
                 "model", "batch", "threads", "precision", "best_ms", "median_ms", "images_per_second", "gflops",
                 "roof_share", "peak_rss_mb"])
             self.assertGreater(row["median_ms"], 0)
+
+    def test_eval_of_features(self):
+        for kind in "train", "test":
+            for name, photos in {"day": ["coffee.png", "chelsea.png"], "night": ["rocket.jpg", "hubble_deep_field.jpg"]}.items():
+                pathlib.Path(kind, name).mkdir(parents=True)
+                for file in photos:
+                    shutil.copy(IMAGES / file, pathlib.Path(kind, name, file))
+        pathlib.Path("test/day/broken.png").write_bytes(b"")
+        answer = self.json("eval", "test", "--train", "train", "-m", VIT, status=65)
+        self.assertEqual(list(answer), ["knn_top1", "linear_top1", "map", "count", "train", "classes", "failed"])
+        self.assertEqual([answer[key] for key in ("count", "train", "classes", "failed")], [4, 4, 2, 1])
+        self.assertEqual(answer["linear_top1"], 1)  # what it learnt from
+        knn = self.json("knn", "train", "test", "-m", VIT, status=65)
+        self.assertEqual(answer["knn_top1"], knn["top1"])
 
     def test_explain(self):
         photo, other = str(IMAGES / "coffee.png"), str(IMAGES / "rocket.jpg")
