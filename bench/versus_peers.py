@@ -29,34 +29,39 @@ WORK = ROOT / "build" / "bench"
 
 
 class Timm:
-    """A timm architecture, with a checkpoint's weights where there is one."""
+    """A timm architecture, with a checkpoint's weights where there is one; DINOv2's are made for an image size."""
 
-    def __init__(self, architecture, checkpoint=None):
-        self.architecture = architecture
+    def __init__(self, architecture, checkpoint=None, size=224, **arguments):
+        self.architecture, self.size, self.arguments = architecture, size, arguments
         self.checkpoint = checkpoint and ROOT / checkpoint
 
-    def write(self, folder):
+    def create(self):
         import timm
+
+        return timm.create_model(self.architecture, **self.arguments)
+
+    def write(self, folder):
         import torch
         from safetensors.torch import load_file, save_file
 
-        model = timm.create_model(self.architecture)
+        model = self.create()
         if self.checkpoint and self.checkpoint.exists():
             read = load_file if self.checkpoint.suffix == ".safetensors" else torch.load
             model.load_state_dict(read(self.checkpoint))
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "model.safetensors")
-        (folder / "config.json").write_text(json.dumps({"architecture": self.architecture, "num_classes": 1000}))
+        config = {"architecture": self.architecture, "num_classes": model.num_classes,
+                  "pretrained_cfg": {"input_size": [3, self.size, self.size]}}
+        (folder / "config.json").write_text(json.dumps(config))
 
     def open(self, folder):
-        import timm
         from safetensors.torch import load_file
 
-        model = timm.create_model(self.architecture)
+        model = self.create()
         model.load_state_dict(load_file(folder / "model.safetensors"))
         return model.eval()
 
     def inputs(self, batch):
-        return numpy.random.default_rng(0).standard_normal((batch, 3, 224, 224), dtype=numpy.float32)
+        return numpy.random.default_rng(0).standard_normal((batch, 3, self.size, self.size), dtype=numpy.float32)
 
 
 class Clip:
@@ -103,6 +108,8 @@ MODELS = {
     "vit_base16": Timm("vit_base_patch16_224"),
     "clip_b32_image": Clip("image"),
     "clip_b32_text": Clip("text"),
+    "dinov2_small14_224": Timm("vit_small_patch14_dinov2", size=224, img_size=224),
+    "dinov2_small14_518": Timm("vit_small_patch14_dinov2", size=518),
     "efficientnet_lite0": Timm("tf_efficientnet_lite0"),
 }
 

@@ -15,16 +15,18 @@ namespace {
 
 struct Embed {
   std::vector<std::string> images;
-  std::string text, output, features;
-  int64_t layers = 1;
+  std::string text, output, features, layers;
   bool raw = false;
 };
 
 Forward forward_of(const Embed& options, const OpenModel& opened) {
   if (options.features.empty())
     return [&](const Tensor& pixels) { return embed_pixels(opened, pixels, !options.raw); };
-  return [&, features = parse_features(options.features)](const Tensor& pixels) {
-    return feature_pixels(opened, pixels, features, options.layers, !options.raw);
+  return [&, features = parse_features(options.features),
+          layers = options.layers.empty() ? std::vector{-1}
+                                          : parse_layers(options.layers, opened.model->depth())](
+             const Tensor& pixels) {
+    return feature_pixels(opened, pixels, features, layers, !options.raw);
   };
 }
 
@@ -41,7 +43,8 @@ void run(const Embed& options, Common& common) {
   check(texts || !options.images.empty(), "embed: give images, or --text FILE");
   check(!texts || options.images.empty(), "embed: give either images or --text, not both");
   check(!texts || options.features.empty(), "embed: --features is for images");
-  check(options.layers == 1 || !options.features.empty(), "embed: --layers goes with --features");
+  check(options.layers.empty() || !options.features.empty(),
+        "embed: --layers goes with --features");
   const auto items =
       texts ? read_lines(options.text, false) : list_images(options.images, std::cin);
   const auto opened = common.open();
@@ -96,10 +99,11 @@ void add_embed(CLI::App& app, Common& common) {
              "Tokens of a transformer after its final norm instead of its embedding: the class "
              "token, the mean patch, both, or every patch [rows, columns, C]");
   command
-      ->add_option("--layers", options->layers,
-                   "The last N blocks side by side, for --features (default: 1)")
-      ->check(CLI::Range(1, 1000).description(""))
-      ->type_name(kNumber);
+      ->add_option(
+          "--layers", options->layers,
+          "Blocks side by side, for --features: the last N, or a list, counted from 1, as in "
+          "4,8,12 (default: 1)")
+      ->type_name("N[,N...]");
   command->add_flag("--raw", options->raw, "Do not scale the embeddings to length 1");
   command->footer(
       "Row n of the .npy file belongs to line n of the .jsonl file; both are in input\n"
@@ -108,7 +112,8 @@ void add_embed(CLI::App& app, Common& common) {
       "Examples:\n"
       "  ocelli embed photos/ -m clip-folder -o photos.npy\n"
       "  ocelli embed --text captions.txt -m clip-folder -o captions.npy\n"
-      "  ocelli embed photos/ -m dinov2-folder --features patch --raw --size 518 -o maps.npy");
+      "  ocelli embed photos/ -m dinov2-folder --features patch --layers 3,6,9,12 --raw -o "
+      "maps.npy");
   command->callback([options, &common] { run(*options, common); });
 }
 

@@ -2,6 +2,7 @@
 
 #include "cli/common.h"
 #include "ocelli/engine/evaluate.h"
+#include "ocelli/engine/evaluate_features.h"
 #include "ocelli/engine/prompts.h"
 #include "ocelli/engine/retrieval.h"
 
@@ -9,8 +10,15 @@ namespace ocelli::cli {
 namespace {
 
 struct Eval {
-  std::string data, labels, templates = "none", confusion;
+  std::string data, train, labels, templates = "none", confusion;
 };
+
+ClassImages read_class_images(const std::string& path) {
+  Dataset data = read_dataset(path);
+  auto* images = std::get_if<ClassImages>(&data);
+  check(images, "--train {}: holds captions; classes are needed", path);
+  return std::move(*images);
+}
 
 void classify(const Eval& options, const ClassImages& images, Common& common) {
   Common::check_output(options.confusion);
@@ -41,9 +49,35 @@ void classify(const Eval& options, const ClassImages& images, Common& common) {
   common.report(result.errors);
 }
 
+void measure(const Eval& options, const ClassImages& images, Common& common) {
+  check(options.labels.empty() && options.templates == "none" && options.confusion.empty(),
+        "eval: --labels, --templates and --confusion do not go with --train, which measures "
+        "features");
+  const FeatureEvaluation result = evaluate_features(
+      *common.open(), read_class_images(options.train), images,
+      common.run_options("embedding the training images"), common.run_options("embedding images"));
+  const double count = static_cast<double>(std::max<int64_t>(result.count, 1));
+  if (common.json) {
+    print_json({{"knn_top1", result.knn_top1 / count},
+                {"linear_top1", result.linear_top1 / count},
+                {"map", result.mean_average_precision},
+                {"count", result.count},
+                {"train", result.train},
+                {"classes", result.classes},
+                {"failed", result.errors.size()}});
+  } else {
+    fmt::print("{} images, {} to learn from, {} classes\n", result.count, result.train,
+               result.classes);
+    fmt::print("k-NN top-1      {:6.2f} %\nlinear top-1    {:6.2f} %\nretrieval mAP   {:6.2f} %\n",
+               100 * result.knn_top1 / count, 100 * result.linear_top1 / count,
+               100 * result.mean_average_precision);
+  }
+  common.report(result.errors);
+}
+
 void retrieve(const Eval& options, const CaptionedImages& data, Common& common) {
-  check(options.labels.empty() && options.confusion.empty(),
-        "{}: holds captions; --labels and --confusion are for classes", options.data);
+  check(options.labels.empty() && options.confusion.empty() && options.train.empty(),
+        "{}: holds captions; --labels, --confusion and --train are for classes", options.data);
   const auto templates = read_templates(options.templates);
   const Retrieval result =
       evaluate_retrieval(*common.open(), data, templates, common.run_options("embedding images"),
@@ -80,6 +114,11 @@ void add_eval(CLI::App& app, Common& common) {
                    "their labels or captions")
       ->type_name(kFile)
       ->required();
+  command
+      ->add_option("--train", options->train,
+                   "Measure features instead: how classes are told from these images, by the "
+                   "nearest ones and by a linear probe, and how images find their class")
+      ->type_name(kFile);
   common.add_batch(*command);
   common.add_model(*command);
   common.add_labels(*command, options->labels, options->templates);
@@ -91,11 +130,12 @@ void add_eval(CLI::App& app, Common& common) {
       "Examples:\n"
       "  ocelli eval photos-by-class/ -m google/vit-base-patch16-224\n"
       "  ocelli eval photos-by-class/ -m clip-folder --templates openai80 --confusion matrix.csv\n"
+      "  ocelli eval test/ --train train/ -m dinov2-folder\n"
       "  ocelli eval flickr8k/captions.csv -m clip-folder --json");
   command->callback([options, &common] {
     const Dataset data = read_dataset(options->data);
     if (const auto* images = std::get_if<ClassImages>(&data)) {
-      classify(*options, *images, common);
+      (options->train.empty() ? classify : measure)(*options, *images, common);
     } else {
       retrieve(*options, std::get<CaptionedImages>(data), common);
     }

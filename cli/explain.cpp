@@ -6,8 +6,9 @@
 #include <iostream>
 #include <optional>
 
-#include "cli/common.h"
+#include "cli/page.h"
 #include "ocelli/engine/inputs.h"
+#include "ocelli/engine/prompts.h"
 #include "ocelli/formats/npy.h"
 #include "ocelli/image/encode.h"
 
@@ -15,7 +16,8 @@ namespace ocelli::cli {
 namespace {
 
 struct Explain {
-  std::string image, output, npy;
+  std::string image, output, npy, labels, templates, class_name;
+  Page page;
   std::optional<std::string> similarity, point;
   std::vector<std::string> more;
   bool attention = false, rollout = false, pca = false, occlusion = false, whole = false;
@@ -29,6 +31,16 @@ std::array<int64_t, 2> parse_point(const std::string& text) {
                      static_cast<size_t>(read) == text.size();
   check(whole, "--similarity-point '{}': X,Y in pixels of the image is needed", text);
   return point;
+}
+
+void set_classes(ExplainOptions& options, const Explain& e) {
+  check(options.kind == ExplainOptions::Kind::occlusion ||
+            (e.labels.empty() && e.templates.empty() && e.class_name.empty()),
+        "explain: --labels, --templates and --class go with --occlusion");
+  check(!e.labels.empty() || e.templates.empty(), "explain: --templates goes with --labels");
+  if (!e.labels.empty()) options.labels = read_label_list(e.labels);
+  options.templates = read_templates(e.templates.empty() ? "none" : e.templates);
+  options.class_name = e.class_name;
 }
 
 ExplainOptions options_of(const Explain& e) {
@@ -59,6 +71,7 @@ ExplainOptions options_of(const Explain& e) {
   check(options.kind != Kind::similarity || !options.text.empty(),
         "--similarity: the text is empty");
   if (e.point) options.point = parse_point(*e.point);
+  set_classes(options, e);
   return options;
 }
 
@@ -73,18 +86,20 @@ nlohmann::ordered_json json_of(const std::string& model, const Explanation& expl
                         {"height", image.seen.height},
                         {"width", image.seen.width}}},
                       {"map", image.map.values<float>()}});
+    if (image.point) images.back()["point"] = *image.point;
   }
   return {{"model", model}, {"explanation", explanation.title}, {"images", std::move(images)}};
 }
 
 void run(const Explain& e, Common& common) {
-  check(!e.output.empty() || !e.npy.empty() || common.json,
-        "explain: give -o FILE.png, --npy FILE or --json");
+  check(!e.output.empty() || !e.page.path.empty() || !e.npy.empty() || common.json,
+        "explain: give -o FILE.png, --html FILE, --npy FILE or --json");
   check(e.output.empty() || std::filesystem::path(e.output).extension() == ".png",
         "-o {}: the picture is a PNG; give it a name in .png", e.output);
   ExplainOptions options = options_of(e);
   Common::check_output(e.output);
   Common::check_output(e.npy);
+  Common::check_output(e.page.path);
   std::vector<std::string> paths = {e.image};
   if (!e.more.empty()) {
     const auto more = list_images(e.more, std::cin);
@@ -93,11 +108,53 @@ void run(const Explain& e, Common& common) {
   const auto opened = common.open();
   options.decode.max_pixels = common.max_pixels;
   options.progress = common.progress("explaining");
-  const Explanation explanation = explain(*opened, paths, options);
+  const Explanation explanation = explain(opened, paths, options);
   if (!e.npy.empty()) write_npy(e.npy, maps_of(explanation));
   if (!e.output.empty()) write_png(e.output, picture_of(explanation));
-  if (common.json) return print_json(json_of(opened->name, explanation));
-  if (!common.quiet) fmt::print("{}: {}\n", e.output.empty() ? e.npy : e.output, explanation.title);
+  if (!e.page.path.empty()) write_explanation_page(e.page.path, opened->name, explanation);
+  if (common.json) {
+    print_json(json_of(opened->name, explanation));
+  } else if (!common.quiet) {
+    fmt::print("{}\n", explanation.title);
+  }
+  show(e.page, common.quiet);
+}
+
+void add_kinds(CLI::App& command, Explain& e) {
+  constexpr const char* kKinds = "What to show";
+  command
+      .add_flag("--attention", e.attention,
+                "Attention from the class token to the patches, in one block (the default)")
+      ->group(kKinds);
+  command.add_option("--layer", e.layer, "The block, from 0; negative from the end (default: -1)")
+      ->type_name(kNumber)
+      ->group(kKinds);
+  command.add_option("--head", e.head, "The head (default: the mean of all)")
+      ->check(CLI::NonNegativeNumber.description(""))
+      ->type_name(kNumber)
+      ->group(kKinds);
+  command.add_flag("--rollout", e.rollout, "Attention through all blocks")->group(kKinds);
+  command
+      .add_flag("--pca", e.pca,
+                "Patches in three colours by their principal components, without the background")
+      ->group(kKinds);
+  command.add_flag("--whole", e.whole, "The background of --pca, too")->group(kKinds);
+  command.add_option("--similarity", e.similarity, "How much each patch is like this text")
+      ->type_name(kText)
+      ->group(kKinds);
+  command
+      .add_option("--similarity-point", e.point,
+                  "How much each patch is like the one at X,Y of the image")
+      ->type_name("X,Y")
+      ->group(kKinds);
+  command
+      .add_flag("--occlusion", e.occlusion,
+                "What covering each part takes from the probability of a class")
+      ->group(kKinds);
+  command
+      .add_option("--class", e.class_name, "The class of --occlusion (default: the most probable)")
+      ->type_name(kText)
+      ->group(kKinds);
 }
 
 }  // namespace
@@ -107,35 +164,9 @@ void add_explain(CLI::App& app, Common& common) {
   auto e = std::make_shared<Explain>();
   command->add_option("image", e->image, "The image")->type_name(kFile)->required();
   common.add_model(*command);
+  common.add_labels(*command, e->labels, e->templates);
   common.add_output(*command);
-  constexpr const char* kKinds = "What to show";
-  command
-      ->add_flag("--attention", e->attention,
-                 "Attention from the class token to the patches, in one block (the default)")
-      ->group(kKinds);
-  command->add_option("--layer", e->layer, "The block, from 0; negative from the end (default: -1)")
-      ->type_name(kNumber)
-      ->group(kKinds);
-  command->add_option("--head", e->head, "The head (default: the mean of all)")
-      ->check(CLI::NonNegativeNumber.description(""))
-      ->type_name(kNumber)
-      ->group(kKinds);
-  command->add_flag("--rollout", e->rollout, "Attention through all blocks")->group(kKinds);
-  command
-      ->add_flag("--pca", e->pca,
-                 "Patches in three colours by their principal components, without the background")
-      ->group(kKinds);
-  command->add_flag("--whole", e->whole, "The background of --pca, too")->group(kKinds);
-  command->add_option("--similarity", e->similarity, "How much each patch is like this text")
-      ->type_name(kText)
-      ->group(kKinds);
-  command
-      ->add_option("--similarity-point", e->point,
-                   "How much each patch is like the one at X,Y of the image")
-      ->type_name("X,Y")
-      ->group(kKinds);
-  command->add_flag("--occlusion", e->occlusion, "What covering each part takes from the answer")
-      ->group(kKinds);
+  add_kinds(*command, *e);
   command
       ->add_option("--images", e->more,
                    "Images to explain together with the first: shared colours, the same point")
@@ -144,6 +175,7 @@ void add_explain(CLI::App& app, Common& common) {
       ->add_option("-o,--output", e->output, "The image with the map over it, or all side by side")
       ->type_name(kFile)
       ->group("Output");
+  add_page(*command, e->page, "Write a page with each photograph beside its map");
   command->add_option("--npy", e->npy, "Write the map: [rows, columns]; of several images, stacked")
       ->type_name(kFile)
       ->group("Output");
@@ -152,7 +184,9 @@ void add_explain(CLI::App& app, Common& common) {
       "Examples:\n"
       "  ocelli explain photo.jpg -m dinov2-folder --attention --head 3 -o overlay.png\n"
       "  ocelli explain photo.jpg -m dinov2-folder --pca --images more/ --size 448 -o pca.png\n"
-      "  ocelli explain photo.jpg -m clip-folder --similarity \"a dog\" -o dog.png");
+      "  ocelli explain photo.jpg -m clip-folder --similarity \"a dog\" -o dog.png\n"
+      "  ocelli explain photo.jpg -m clip-folder --occlusion --labels \"a dog,a cat\" --open "
+      "dog.html");
   command->callback([e, &common] { run(*e, common); });
 }
 

@@ -1,6 +1,7 @@
 #include "ocelli/engine/embed.h"
 
 #include <atomic>
+#include <charconv>
 #include <cstring>
 
 #include "ocelli/base/log.h"
@@ -99,8 +100,29 @@ Features parse_features(const std::string& name) {
        name);
 }
 
+std::vector<int> parse_layers(const std::string& text, int64_t depth) {
+  std::vector<int64_t> numbers;
+  for (size_t begin = 0; begin <= text.size();) {
+    const size_t end = std::min(text.find(',', begin), text.size());
+    int64_t number = 0;
+    const auto [rest, error] = std::from_chars(&text[begin], &text[end], number);
+    check(error == std::errc() && rest == &text[end],
+          "layers '{}': a number of blocks, or a list as in 4,8,12, is needed", text);
+    check(number >= 1 && number <= depth, "layers {}: the model has {}", text, depth);
+    numbers.push_back(number);
+    begin = end + 1;
+  }
+  std::vector<int> layers;
+  if (numbers.size() == 1) {
+    for (int64_t i = depth - numbers[0]; i < depth; ++i) layers.push_back(static_cast<int>(i));
+  } else {
+    for (const int64_t n : numbers) layers.push_back(static_cast<int>(n - 1));
+  }
+  return layers;
+}
+
 Tensor feature_pixels(const OpenModel& opened, const Tensor& pixels, Features features,
-                      int64_t layers, bool normalized) {
+                      const std::vector<int>& layers, bool normalized) {
   const Model& model = *opened.model;
   const auto layout = model.token_layout();
   const bool needs_class = features == Features::cls || features == Features::cls_mean;
@@ -108,11 +130,7 @@ Tensor feature_pixels(const OpenModel& opened, const Tensor& pixels, Features fe
     fail(ErrorCode::unsupported, "{}: {} has no {} (--features)", opened.name, opened.family->name,
          layout ? "class token" : "patches to take features from");
   }
-  check(layers >= 1 && layers <= model.depth(), "{} layers: the model has {}", layers,
-        model.depth());
-  FeatureRequest request{.layers = {}, .norm = true};
-  for (int64_t i = layers; i >= 1; --i) request.layers.push_back(static_cast<int>(-i));
-  const auto tokens = model.features(pixels, request);
+  const auto tokens = model.features(pixels, {.layers = layers, .norm = true});
   const auto patches = [&](const Tensor& t) { return t.slice(1, layout->prefix(), t.size(1)); };
   std::vector<Tensor> parts;
   for (const Tensor& t : tokens) {

@@ -39,12 +39,17 @@ Tensor embed_pixels(const OpenModel& opened, const Tensor& pixels, bool normaliz
 enum class Features { cls, patch_mean, cls_mean, patch };
 Features parse_features(const std::string& name);
 
-// [B, H, W, 3] -> features of the last `layers` blocks side by side, the earliest first: class
+// Blocks of a model with `depth`, from 0: "4" names the last four, "4,8,12" those after which 4, 8
+// and 12 are done, as DPT's paper and transformers' out_indices count. Throws invalid_argument.
+std::vector<int> parse_layers(const std::string& text, int64_t depth);
+
+// [B, H, W, 3] -> features of the blocks `layers` (negative: from the end) side by side: class
 // tokens or mean patches [B, layers * C]; class tokens, then the last block's mean patch
 // [B, (layers + 1) * C], as DINOv2's linear evaluation has them; patches [B, rows, columns,
-// layers * C]. Scaled to length 1 unless told otherwise. Throws unsupported, naming the family.
+// layers * C], as DPT's heads take them (Ranftl et al., arXiv 2103.13413). Scaled to length 1
+// unless told otherwise. Throws unsupported, naming the family.
 Tensor feature_pixels(const OpenModel& opened, const Tensor& pixels, Features features,
-                      int64_t layers = 1, bool normalized = true);
+                      const std::vector<int>& layers = {-1}, bool normalized = true);
 
 // What cosines mean to the model: a softmax over the texts (the last dimension), or a sigmoid of
 // each pair for models trained so (SigLIP).

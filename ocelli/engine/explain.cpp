@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "ocelli/engine/classify.h"
+#include "ocelli/engine/dataset.h"
 #include "ocelli/explain/maps.h"
 #include "ocelli/explain/overlay.h"
 #include "ocelli/explain/patch_pca.h"
@@ -19,9 +20,10 @@ namespace {
 
 using Kind = ExplainOptions::Kind;
 
-// The patch at a pixel of the photograph.
-std::array<int64_t, 2> patch_at(const Explained& image, const std::array<int64_t, 2>& point,
-                                const Tensor& patches) {
+using Point = std::array<int64_t, 2>;
+
+// The row and column of the patch at a pixel of the photograph.
+Point patch_at(const Explained& image, const Point& point, const Tensor& patches) {
   const double x = (static_cast<double>(point[0]) + 0.5 - image.seen.left) / image.seen.width,
                y = (static_cast<double>(point[1]) + 0.5 - image.seen.top) / image.seen.height;
   const bool inside = point[0] >= 0 && point[1] >= 0 && point[0] < image.photo.width() &&
@@ -36,18 +38,47 @@ std::array<int64_t, 2> patch_at(const Explained& image, const std::array<int64_t
           static_cast<int64_t>(x * static_cast<double>(patches.size(1)))};
 }
 
+// The pixel in the middle of the patch with the largest value.
+Point point_of_most(const Explained& image) {
+  const auto values = image.map.values<float>();
+  const int64_t most = std::ranges::max_element(values) - values.begin();
+  const int64_t rows = image.map.size(0), columns = image.map.size(1);
+  const auto middle = [](double begin, double size, int64_t i, int64_t count, int64_t pixels) {
+    const double at = begin + size * (static_cast<double>(i) + 0.5) / static_cast<double>(count);
+    return std::clamp<int64_t>(static_cast<int64_t>(at), 0, pixels - 1);  // models may see padding
+  };
+  return {middle(image.seen.left, image.seen.width, most % columns, columns, image.photo.width()),
+          middle(image.seen.top, image.seen.height, most / columns, rows, image.photo.height())};
+}
+
+// A ring of black and white squares round the point.
+Image marked(const Image& picture, const Point& point) {
+  const int64_t unit = std::max<int64_t>(std::min(picture.height(), picture.width()) / 150, 1);
+  Canvas canvas(picture.height(), picture.width(), {0, 0, 0});
+  canvas.picture(picture, 0, 0);
+  for (const auto& [reach, color] :
+       {std::pair(4 * unit, Color{0, 0, 0}), std::pair(3 * unit, Color{255, 255, 255})}) {
+    canvas.frame({point[0] - reach, point[1] - reach, 2 * reach, 2 * reach}, unit, color);
+  }
+  return canvas.image();
+}
+
 class Explainer {
  public:
-  Explainer(const OpenModel& opened, const ExplainOptions& options)
-      : opened_(opened), model_(*opened.model), options_(options) {}
+  Explainer(const std::shared_ptr<const OpenModel>& opened, const ExplainOptions& options)
+      : opened_(*opened), model_(*opened->model), options_(options) {
+    if (options.kind == Kind::similarity) text_ = embed_texts(opened_, {options.text});
+    if (options.kind == Kind::occlusion) choose_class(opened);
+  }
 
   Explanation operator()(std::span<const std::string> paths) {
-    if (options_.kind == Kind::similarity) text_ = embed_texts(opened_, {options_.text});
     for (const std::string& path : paths) {
       throw_if_cancelled();
       Explained image{path, {}, {}, decode_image_file(path, options_.decode), {}};
       image.seen = seen_part(opened_.processor, image.photo.height(), image.photo.width());
       image.map = map_of(image, preprocess(opened_.processor, image.photo).unsqueeze(0));
+      if (options_.kind == Kind::similarity_point)
+        image.point = result_.images.empty() ? options_.point : point_of_most(image);
       result_.images.push_back(std::move(image));
       if (options_.progress && options_.kind != Kind::occlusion) {
         options_.progress(static_cast<int64_t>(result_.images.size()),
@@ -59,8 +90,10 @@ class Explainer {
       for (size_t i = 0; i < colors.size(); ++i) result_.images[i].map = colors[i];
       result_.title = "the first three principal components of the patches";
     }
-    for (Explained& image : result_.images)
+    for (Explained& image : result_.images) {
       image.picture = overlay(image.photo, image.map, image.seen);
+      if (image.point) image.picture = marked(image.picture, *image.point);
+    }
     return std::move(result_);
   }
 
@@ -77,12 +110,12 @@ class Explainer {
       case Kind::rollout:
         result_.title = "attention rollout";
         return attention_rollout(model_, pixels);
-      case Kind::pca: patches_.push_back(patch_features(model_, pixels)); return {};
+      case Kind::pca: patches_.push_back(patches_of(pixels)); return {};
       case Kind::similarity:
         result_.title = fmt::format("cosine with \"{}\"", options_.text);
         return patch_similarity(patch_embeddings(model_, pixels), text_.select(0, 0));
       case Kind::similarity_point: {
-        const Tensor patches = patch_features(model_, pixels);
+        const Tensor patches = patches_of(pixels);
         if (!query_.defined()) {
           const auto [row, column] = patch_at(image, options_.point, patches);
           query_ = patches.select(0, row).select(0, column);
@@ -96,26 +129,40 @@ class Explainer {
     fail(ErrorCode::internal, "explain: a kind that is none");
   }
 
+  Tensor patches_of(const Tensor& pixels) {
+    return feature_pixels(opened_, pixels, Features::patch).select(0, 0);
+  }
+
+  void choose_class(const std::shared_ptr<const OpenModel>& opened) {
+    if (!options_.labels.empty()) {
+      check(options_.labels.size() > 1 || model_.similarity().sigmoid,
+            "the probability of one label among one is 1; give more --labels to tell it from");
+      classifier_.emplace(opened, options_.labels, options_.templates);
+    } else if (model_.has_classifier()) {
+      classifier_.emplace(opened);
+    }
+    if (options_.class_name.empty()) return;
+    check(classifier_.has_value(), "--class {}: {} has no classes; give them as --labels",
+          options_.class_name, opened_.name);
+    class_ = match_classes({.paths = {}, .class_of = {}, .classes = {options_.class_name}},
+                           classifier_->labels())[0];
+  }
+
   Tensor occluded(const Tensor& pixels) {
     const OcclusionOptions run{.progress = options_.progress};
-    if (!model_.has_classifier()) {
+    if (!classifier_) {
       result_.title = "what covering takes from the cosine with the whole image";
       const Tensor whole = embed_pixels(opened_, pixels);
       return occlusion(
           pixels, [&](const Tensor& x) { return sum(embed_pixels(opened_, x) * whole, -1); }, run);
     }
-    const Tensor logits = softmax(model_.classify(pixels));
-    const std::span<const float> row = logits.values<float>();
-    const auto best = std::ranges::max_element(row) - row.begin();
-    const auto& labels = model_.labels();
+    const std::vector<std::string>& labels = classifier_->labels();
+    if (!class_) class_ = top_k((*classifier_)(pixels).select(0, 0), labels, 1)[0].index;
     result_.title = fmt::format("what covering takes from the probability of {}",
-                                best < std::ssize(labels) ? labels[static_cast<size_t>(best)]
-                                                          : fmt::format("class {}", best));
+                                *class_ < std::ssize(labels) ? labels[static_cast<size_t>(*class_)]
+                                                             : fmt::format("class {}", *class_));
     return occlusion(
-        pixels,
-        [&](const Tensor& x) {
-          return contiguous(softmax(model_.classify(x)).select(1, static_cast<int64_t>(best)));
-        },
+        pixels, [&](const Tensor& x) { return contiguous((*classifier_)(x).select(1, *class_)); },
         run);
   }
 
@@ -125,18 +172,20 @@ class Explainer {
   Explanation result_;
   std::vector<Tensor> patches_;
   Tensor text_, query_;
+  std::optional<Classifier> classifier_;
+  std::optional<int64_t> class_;
 };
 
 }  // namespace
 
-Explanation explain(const OpenModel& opened, std::span<const std::string> paths,
-                    const ExplainOptions& options) {
-  if (options.kind != Kind::occlusion && !opened.model->token_layout()) {
+Explanation explain(const std::shared_ptr<const OpenModel>& opened,
+                    std::span<const std::string> paths, const ExplainOptions& options) {
+  if (options.kind != Kind::occlusion && !opened->model->token_layout()) {
     fail(ErrorCode::unsupported,
-         "{}: {} is no transformer over patches; only --occlusion explains it", opened.name,
-         opened.family->name);
+         "{}: {} is no transformer over patches; only --occlusion explains it", opened->name,
+         opened->family->name);
   }
-  if (options.kind == Kind::similarity) check_has_text(opened);
+  if (options.kind == Kind::similarity) check_has_text(*opened);
   return Explainer(opened, options)(paths);
 }
 

@@ -1,6 +1,9 @@
 #include "ocelli/engine/retrieval.h"
 
 #include <algorithm>
+#include <functional>
+#include <optional>
+#include <span>
 
 #include "ocelli/base/threads.h"
 #include "ocelli/engine/prompts.h"
@@ -22,29 +25,68 @@ int64_t best_rank(std::span<const float> similarity, const std::vector<int64_t>&
   return rank;
 }
 
-}  // namespace
-
-Recall recall(const Tensor& queries, const Tensor& keys,
-              const std::vector<std::vector<int64_t>>& own) {
+// Shows each query, from any thread, its similarities with all keys.
+void compare(const Tensor& queries, const Tensor& keys,
+             const std::function<void(int64_t query, std::span<const float>)>& show) {
   LinearWeight packed(keys, {});
   packed.pack();
   const int64_t count = queries.size(0);
-  std::vector<int64_t> ranks(count);
   for (int64_t begin = 0; begin < count; begin += kBlock) {
     throw_if_cancelled();
     const int64_t end = std::min(count, begin + kBlock);
     const Tensor similarity = linear(queries.slice(0, begin, end), packed);  // [block, K]
     parallel_for(end - begin, 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
-        ranks[begin + i] = best_rank(similarity.select(0, i).values<float>(), own[begin + i]);
+        show(begin + i, similarity.select(0, i).values<float>());
       }
     });
   }
+}
+
+// Of query `q`, one of the keys itself; nothing without another of its class.
+std::optional<double> average_precision(std::span<const float> similarity, int64_t q,
+                                        const std::vector<int64_t>& class_of) {
+  std::vector<int64_t> order;
+  for (int64_t k = 0; k < std::ssize(similarity); ++k)
+    if (k != q) order.push_back(k);
+  std::ranges::stable_sort(order, std::greater{}, [&](int64_t k) { return similarity[k]; });
+  double found = 0, precisions = 0;
+  for (size_t place = 0; place < order.size(); ++place) {
+    if (class_of[order[place]] != class_of[q]) continue;
+    precisions += ++found / static_cast<double>(place + 1);
+  }
+  if (found == 0) return std::nullopt;
+  return precisions / found;
+}
+
+}  // namespace
+
+Recall recall(const Tensor& queries, const Tensor& keys,
+              const std::vector<std::vector<int64_t>>& own) {
+  const int64_t count = queries.size(0);
+  std::vector<int64_t> ranks(count);
+  compare(queries, keys, [&](int64_t q, std::span<const float> similarity) {
+    ranks[q] = best_rank(similarity, own[q]);
+  });
   const auto within = [&](int64_t k) {
     return static_cast<double>(std::ranges::count_if(ranks, [&](int64_t r) { return r < k; })) /
            static_cast<double>(std::max<int64_t>(count, 1));
   };
   return {within(1), within(5), within(10)};
+}
+
+double mean_average_precision(const Tensor& rows, const std::vector<int64_t>& class_of) {
+  std::vector<std::optional<double>> precisions(class_of.size());
+  compare(rows, rows, [&](int64_t q, std::span<const float> similarity) {
+    precisions[q] = average_precision(similarity, q, class_of);
+  });
+  double sum = 0;
+  int64_t queries = 0;
+  for (const auto& precision : precisions) {
+    sum += precision.value_or(0);
+    queries += precision.has_value();
+  }
+  return sum / static_cast<double>(std::max<int64_t>(queries, 1));
 }
 
 Retrieval evaluate_retrieval(const OpenModel& opened, const CaptionedImages& data,

@@ -17,6 +17,11 @@ struct Recall {
 Recall recall(const Tensor& queries, const Tensor& keys,
               const std::vector<std::vector<int64_t>>& own);
 
+// Mean average precision of images that look for others of their class among all: rows [N, D] with
+// the class of each. A query's precision is averaged over the places at which its class is found;
+// the query itself is left out, and so are queries without another of their class. 0 without any.
+double mean_average_precision(const Tensor& rows, const std::vector<int64_t>& class_of);
+
 struct Retrieval {
   int64_t images = 0, texts = 0;  // those compared
   Recall image_to_text, text_to_image;

@@ -6,15 +6,18 @@
 
 namespace ocelli {
 
-Image thumbnail(const std::string& path, int64_t height, int64_t width,
-                const DecodeOptions& options) {
-  const Image image = decode_image_file(path, options);
+Image thumbnail(const Image& image, int64_t height, int64_t width) {
   const double scale = std::min({1.0, static_cast<double>(height) / image.height(),
                                  static_cast<double>(width) / image.width()});
   const auto side = [&](int64_t n) {
     return std::max<int64_t>(1, static_cast<int64_t>(static_cast<double>(n) * scale));
   };
   return resize(image, side(image.height()), side(image.width()), Filter::bicubic);
+}
+
+Image thumbnail(const std::string& path, int64_t height, int64_t width,
+                const DecodeOptions& options) {
+  return thumbnail(decode_image_file(path, options), height, width);
 }
 
 }  // namespace ocelli

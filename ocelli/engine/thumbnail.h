@@ -8,6 +8,7 @@
 namespace ocelli {
 
 // The image, its aspect kept, in at most height x width; never enlarged.
+Image thumbnail(const Image& image, int64_t height, int64_t width);
 Image thumbnail(const std::string& path, int64_t height, int64_t width,
                 const DecodeOptions& options);
 

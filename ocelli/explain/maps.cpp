@@ -85,14 +85,6 @@ Tensor attention_rollout(const Model& model, const Tensor& pixels) {
   return from_class_token(flow, layout, grid_of(layout, pixels));
 }
 
-Tensor patch_features(const Model& model, const Tensor& pixels) {
-  const TokenLayout layout = layout_of(model);
-  const Grid grid = grid_of(layout, pixels);
-  const Tensor tokens = model.features(pixels, {.layers = {-1}, .norm = true})[0];
-  const Tensor patches = contiguous(tokens.select(0, 0).slice(0, layout.prefix(), tokens.size(1)));
-  return normalize(patches).view({grid.rows, grid.columns, patches.size(-1)});
-}
-
 Tensor patch_embeddings(const Model& model, const Tensor& pixels) {
   const Grid grid = grid_of(layout_of(model), pixels);
   const Tensor patches = contiguous(model.embed_patches(pixels).select(0, 0));

@@ -19,8 +19,6 @@ Tensor attention_map(const Model& model, const Tensor& pixels, int64_t layer,
 // Zuidema, "Quantifying Attention Flow in Transformers" (arXiv 2005.00928).
 Tensor attention_rollout(const Model& model, const Tensor& pixels);
 
-// Patches after the final norm, each of length 1: [rows, columns, C].
-Tensor patch_features(const Model& model, const Tensor& pixels);
 // Patches in the space of text embeddings, each of length 1: [rows, columns, D].
 Tensor patch_embeddings(const Model& model, const Tensor& pixels);
 // Cosines of patches [rows, columns, C] with a vector of length 1 [C].

@@ -1,102 +1,18 @@
 #include "ocelli/formats/pickle.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <cstring>
 #include <optional>
 #include <string_view>
 #include <unordered_map>
 
+#include "ocelli/formats/pickle_globals.h"
+
 namespace ocelli::pickle {
 namespace {
 
 constexpr size_t kMaxObjects = 10'000'000;
-
-struct StorageType {
-  std::string_view name;  // torch.<name> or torch.storage.<name>
-  DType dtype;
-};
-
-// Double and Bool are converted by the reader of the data (torch_file.cpp).
-constexpr StorageType kStorages[] = {
-    {"FloatStorage", DType::f32},  {"HalfStorage", DType::f16}, {"BFloat16Storage", DType::bf16},
-    {"DoubleStorage", DType::f32}, {"LongStorage", DType::i64}, {"IntStorage", DType::i32},
-    {"ShortStorage", DType::i32},  {"CharStorage", DType::i8},  {"ByteStorage", DType::u8},
-    {"BoolStorage", DType::u8},
-};
-
-// Globals that only build data.
-constexpr std::array kKnownGlobals = {
-    std::string_view("collections.OrderedDict"),
-    std::string_view("collections.defaultdict"),
-    std::string_view("builtins.set"),
-    std::string_view("builtins.frozenset"),
-    std::string_view("builtins.dict"),
-    std::string_view("builtins.list"),
-    std::string_view("builtins.tuple"),
-    std::string_view("builtins.int"),
-    std::string_view("builtins.float"),
-    std::string_view("builtins.str"),
-    std::string_view("builtins.bool"),
-    std::string_view("__builtin__.set"),
-    std::string_view("__builtin__.frozenset"),
-    std::string_view("__builtin__.dict"),
-    std::string_view("__builtin__.list"),
-    std::string_view("__builtin__.tuple"),
-    std::string_view("__builtin__.int"),
-    std::string_view("__builtin__.long"),
-    std::string_view("__builtin__.float"),
-    std::string_view("__builtin__.str"),
-    std::string_view("__builtin__.unicode"),
-    std::string_view("__builtin__.bool"),
-    std::string_view("collections.Counter"),
-    std::string_view("argparse.Namespace"),
-    std::string_view("types.SimpleNamespace"),
-    std::string_view("pathlib.PosixPath"),
-    std::string_view("torch._utils._rebuild_tensor"),
-    std::string_view("torch._utils._rebuild_tensor_v2"),
-    std::string_view("torch._utils._rebuild_parameter"),
-    std::string_view("torch._utils._rebuild_parameter_with_state"),
-    std::string_view("torch._tensor._rebuild_from_type_v2"),
-    std::string_view("torch.Tensor"),
-    std::string_view("torch.nn.parameter.Parameter"),
-    std::string_view("torch.Size"),
-    std::string_view("torch.device"),
-    std::string_view("torch.serialization._get_layout"),
-    std::string_view("torch.jit._pickle.build_intlist"),
-    std::string_view("torch.jit._pickle.build_tensorlist"),
-    std::string_view("torch.jit._pickle.build_doublelist"),
-    std::string_view("torch.jit._pickle.build_boollist"),
-    std::string_view("torch.jit._pickle.restore_type_tag"),
-    std::string_view("numpy.dtype"),
-    std::string_view("numpy.ndarray"),
-    std::string_view("numpy.core.multiarray.scalar"),
-    std::string_view("numpy.core.multiarray._reconstruct"),
-    std::string_view("numpy._core.multiarray.scalar"),
-    std::string_view("numpy._core.multiarray._reconstruct"),
-    std::string_view("_codecs.encode"),
-};
-
-bool is_storage(std::string_view name) {
-  const size_t dot = name.rfind('.');
-  return dot != std::string_view::npos && name.substr(0, 5) == "torch" &&
-         std::ranges::any_of(kStorages,
-                             [&](const StorageType& s) { return s.name == name.substr(dot + 1); });
-}
-
-bool is_dtype(std::string_view name) {
-  constexpr std::array kNames = {"float32", "float16", "bfloat16", "float64", "int64", "int32",
-                                 "int16",   "int8",    "uint8",    "bool",    "float", "half"};
-  return name.starts_with("torch.") &&
-         std::ranges::any_of(kNames, [&](std::string_view n) { return n == name.substr(6); });
-}
-
-bool is_known(std::string_view name) {
-  // TorchScript's classes: their attributes are taken, their code is not run.
-  return name.starts_with("__torch__.") || is_storage(name) || is_dtype(name) ||
-         std::ranges::find(kKnownGlobals, name) != kKnownGlobals.end();
-}
 
 class Reader {
  public:
@@ -204,7 +120,7 @@ void Reader::recall(uint32_t index) {
 
 void Reader::global(const std::string& module, const std::string& name) {
   const std::string full = module + "." + name;
-  if (!is_known(full)) {
+  if (!is_known_global(full)) {
     fail(ErrorCode::unsupported,
          "{}: the pickle asks for the global '{}', which a checkpoint of tensors does not need; "
          "nothing was run. Save the state_dict alone, or as safetensors",
@@ -248,16 +164,16 @@ void Reader::persistent() {
   if (!tuple || tuple->items.size() < 5) corrupt("a persistent id is no storage");
   const auto* type = as<Global>(tuple->items[1]);
   const auto* key = as<std::string>(tuple->items[2]);
-  if (!type || !key || !is_storage(type->name)) corrupt("a persistent id is no storage");
+  const auto dtype = type ? storage_dtype(type->name) : std::nullopt;
+  if (!dtype || !key) corrupt("a persistent id is no storage");
   const std::string name = type->name.substr(type->name.rfind('.') + 1);
-  const auto* entry = std::ranges::find(kStorages, name, &StorageType::name);
   const int64_t count = integer(tuple->items[4]);
   if (count < 0) corrupt("a storage of negative size");
   if (tuple->items.size() > 5 && !as<None>(tuple->items[5])) {
     fail(ErrorCode::unsupported, "{}: holds storages that are views of others (PyTorch before 0.4)",
          file_);
   }
-  push(make(Storage{*key, entry->dtype, count, name}));
+  push(make(Storage{*key, *dtype, count, name}));
 }
 
 std::vector<int64_t> Reader::integers(Value value) {

@@ -3,6 +3,7 @@ import ast
 import json
 import math
 import pathlib
+import shutil
 import struct
 import unittest
 
@@ -76,6 +77,10 @@ class Shapes(Case):
         for a, b in zip(features("patch-mean")[1], mean):
             self.assertAlmostEqual(a, b, places=4)
         self.assertEqual((two[0], two[1][width:]), ([2 * width], cls[1]))
+        self.assertEqual(features("cls", "--layers", "1,2"), two)
+        self.assertEqual(features("cls", "--layers", "2,1")[1], two[1][width:] + two[1][:width])
+        shape, dense = features("patch", "--layers", "1,2")
+        self.assertEqual((shape, dense[width:2 * width]), ([rows, columns, 2 * width], patch[:width]))
         self.run_program("embed", IMAGES, "-o", "x.npy", "--features", "cls", status=69)
 
     def test_match(self):
@@ -131,6 +136,20 @@ class Shapes(Case):
                 "roof_share", "peak_rss_mb"])
             self.assertGreater(row["median_ms"], 0)
 
+    def test_eval_of_features(self):
+        for kind in "train", "test":
+            for name, photos in {"day": ["coffee.png", "chelsea.png"], "night": ["rocket.jpg", "hubble_deep_field.jpg"]}.items():
+                pathlib.Path(kind, name).mkdir(parents=True)
+                for file in photos:
+                    shutil.copy(IMAGES / file, pathlib.Path(kind, name, file))
+        pathlib.Path("test/day/broken.png").write_bytes(b"")
+        answer = self.json("eval", "test", "--train", "train", "-m", VIT, status=65)
+        self.assertEqual(list(answer), ["knn_top1", "linear_top1", "map", "count", "train", "classes", "failed"])
+        self.assertEqual([answer[key] for key in ("count", "train", "classes", "failed")], [4, 4, 2, 1])
+        self.assertEqual(answer["linear_top1"], 1)  # what it learnt from
+        knn = self.json("knn", "train", "test", "-m", VIT, status=65)
+        self.assertEqual(answer["knn_top1"], knn["top1"])
+
     def test_explain(self):
         photo, other = str(IMAGES / "coffee.png"), str(IMAGES / "rocket.jpg")
         one = self.json("explain", photo, "-m", VIT, "--attention", "--head", "1", "-o", "a.png", "--npy", "a.npy")
@@ -145,6 +164,36 @@ class Shapes(Case):
         covered = self.json("explain", photo, "-m", VIT, "--occlusion")
         self.assertIn("the probability of class 4", covered["explanation"])
         self.assertEqual(covered["images"][0]["shape"], [14, 14])
+        self.assertEqual(self.json("explain", photo, "-m", VIT, "--occlusion", "--class", "4"), covered)
+        named = self.json("explain", photo, "-m", VIT, "--occlusion", "--class", "2")
+        self.assertIn("the probability of class 2", named["explanation"])
+        self.assertNotEqual(named["images"], covered["images"])
+
+    def test_explain_a_point(self):
+        photo, other = str(IMAGES / "coffee.png"), str(IMAGES / "rocket.jpg")
+        one, two = self.json("explain", photo, "-m", VIT, "--similarity-point", "300,200", "--images", other)["images"]
+        self.assertEqual(one["point"], [300, 200])
+        best = max(range(16), key=lambda i: two["map"][i])
+        for axis, begin, size, i in (0, "left", "width", best % 4), (1, "top", "height", best // 4):
+            self.assertEqual(two["point"][axis], int(two["seen"][begin] + two["seen"][size] * (i + 0.5) / 4))
+
+    def test_explain_a_zero_shot_class(self):
+        fixtures.clip()
+        photo, labels = str(IMAGES / "coffee.png"), "a cup,a dog,a rocket"
+
+        def covered(*more):
+            return self.json("explain", photo, "-m", "clip", "--occlusion", *more)
+
+        chances = {p["label"]: p["probability"] for p in self.json(
+            "classify", photo, "-m", "clip", "--labels", labels, "-k", "3")[0]["predictions"]}
+        maps = [covered("--labels", labels, "--class", name)["images"][0]["map"] for name in chances]
+        for drops in zip(*maps):  # what one label loses the others gain
+            self.assertAlmostEqual(sum(drops), 0, places=5)
+        best = max(chances, key=chances.get)
+        answer = covered("--labels", labels)
+        self.assertEqual(answer["explanation"], f"what covering takes from the probability of {best}")
+        self.assertEqual(answer["images"][0]["map"], maps[list(chances).index(best)])
+        self.assertIn("cosine with the whole image", covered()["explanation"])
 
     def test_trace(self):
         self.json("bench", VIT, "-b", "1,2", "-t", "1", "--seconds", "0.01", "--trace", "trace.json")

@@ -5,105 +5,103 @@
 
 #include "ocelli/base/error.h"
 #include "ocelli/base/rng.h"
+#include "ocelli/engine/embed.h"
 #include "ocelli/explain/maps.h"
 #include "ocelli/explain/overlay.h"
 #include "ocelli/explain/patch_pca.h"
 #include "ocelli/formats/safetensors.h"
-#include "ocelli/models/registry.h"
-#include "ocelli/ops/reduce.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
 namespace {
 
-// transformers' DINOv2 with registers: 1 class token, then registers, then patches.
-class Explain : public testing::Test {
+// Maps from the attention and patches of transformers' models (tools/goldens/explain.py).
+class Explain : public testing::TestWithParam<std::string> {
  protected:
-  Explain() : folder(ModelFolder::open(kGolden / "model.safetensors")) {
-    const Family& family = find_family(folder);
-    model = family.load(folder, Weights(folder.checkpoint, {.rename = family.rename(folder)}));
-    const Tensor both = expected.load("wide.pixels");  // [2, 3, H, W]
-    pixels = contiguous(both.permute({0, 2, 3, 1})).slice(0, 0, 1);
-    layout = model->token_layout().value();
-    rows = pixels.size(1) / layout.patch;
-    columns = pixels.size(2) / layout.patch;
+  static const inline std::filesystem::path kGoldens =
+      std::filesystem::path(OCELLI_SOURCE_DIR) / "tests/goldens";
+
+  // [1, H, W, 3]
+  Tensor pixels(int image) const {
+    const Tensor planes = expected.load(fmt::format("{}.pixels", image));
+    return contiguous(planes.permute({0, 2, 3, 1}));
   }
 
-  // The reference's weight of image 0, [H, N, N].
-  float weight(int64_t layer, int64_t head, int64_t i, int64_t j) {
-    const Tensor all = contiguous(expected.load("wide.attention." + std::to_string(layer)));
-    return all.data<float>()[(head * all.size(2) + i) * all.size(3) + j];
+  // [rows, columns, C], of length 1.
+  Tensor patches(int image) const {
+    return feature_pixels(*opened, pixels(image), Features::patch).select(0, 0);
   }
-  int64_t heads() { return expected.load("wide.attention.0").size(1); }
-  int64_t tokens() { return expected.load("wide.attention.0").size(2); }
 
-  const std::filesystem::path kGolden =
-      std::filesystem::path(OCELLI_SOURCE_DIR) / "tests/goldens/dinov2_hf_registers";
-  Safetensors expected{kGolden / "expected.safetensors"};
-  ModelFolder folder;
-  std::unique_ptr<Model> model;
-  Tensor pixels;
-  TokenLayout layout;
-  int64_t rows = 0, columns = 0;
+  void expect_golden(const Tensor& actual, const std::string& name) const {
+    const Tensor golden = expected.load(name);
+    ASSERT_EQ(actual.shape(), golden.shape()) << name;
+    const auto a = actual.values<float>(), g = golden.values<float>();
+    float largest = 0, difference = 0;
+    for (size_t i = 0; i < g.size(); ++i) {
+      largest = std::max(largest, std::abs(g[i]));
+      difference = std::max(difference, std::abs(a[i] - g[i]));
+    }
+    EXPECT_LE(difference, 1e-4f * largest) << name;
+  }
+
+  std::shared_ptr<const OpenModel> opened =
+      open_model((kGoldens / GetParam() / "model.safetensors").string());
+  const Model& model = *opened->model;
+  Safetensors expected{kGoldens / "explain" / (GetParam() + ".safetensors")};
 };
 
-TEST_F(Explain, AttentionIsThatOfTheReference) {
-  const Tensor one = attention_map(*model, pixels, 1, 1), last = attention_map(*model, pixels, -1);
-  ASSERT_EQ(one.shape(), Shape({rows, columns}));
-  ASSERT_NE(rows, columns);
-  for (int64_t p = 0; p < rows * columns; ++p) {
-    EXPECT_NEAR(one.data<float>()[p], weight(1, 1, 0, layout.prefix() + p), 1e-5);
-    double sum = 0;
-    for (int64_t h = 0; h < heads(); ++h)
-      sum += weight(model->depth() - 1, h, 0, layout.prefix() + p);
-    EXPECT_NEAR(last.data<float>()[p], sum / static_cast<double>(heads()), 1e-5);
-  }
-}
-
-TEST_F(Explain, RolloutMultipliesTheBlocks) {
-  const int64_t n = tokens();
-  // A row vector through the blocks from the last to the first: another order than the one tested.
-  std::vector<double> flow(static_cast<size_t>(n), 0);
-  flow[0] = 1;
-  for (int64_t layer = model->depth() - 1; layer >= 0; --layer) {
-    std::vector<double> next(flow.size(), 0);
-    for (int64_t i = 0; i < n; ++i) {
-      for (int64_t j = 0; j < n; ++j) {
-        double mean = 0;
-        for (int64_t h = 0; h < heads(); ++h) mean += weight(layer, h, i, j);
-        mean /= static_cast<double>(heads());
-        next[static_cast<size_t>(j)] += flow[static_cast<size_t>(i)] * (mean + (i == j)) / 2;
-      }
+TEST_P(Explain, AttentionIsThatOfTheReference) {
+  for (int image = 0; image < 2; ++image) {
+    for (int layer = 0; layer < model.depth(); ++layer) {
+      const auto name = [&](const std::string& head) {
+        return fmt::format("{}.attention.{}.{}", image, layer, head);
+      };
+      expect_golden(attention_map(model, pixels(image), layer), name("mean"));
+      expect_golden(attention_map(model, pixels(image), layer - model.depth()), name("mean"));
+      for (int head = 0; head < 2; ++head)
+        expect_golden(attention_map(model, pixels(image), layer, head), name(std::to_string(head)));
     }
-    flow = next;
   }
-  const Tensor map = attention_rollout(*model, pixels);
-  for (int64_t p = 0; p < rows * columns; ++p)
-    EXPECT_NEAR(map.data<float>()[p], flow[static_cast<size_t>(layout.prefix() + p)], 1e-5);
 }
 
-TEST_F(Explain, APatchIsLikeItselfMost) {
-  const Tensor patches = patch_features(*model, pixels);
-  ASSERT_EQ(patches.shape(), Shape({rows, columns, model->embedding_size()}));
-  const Tensor map = patch_similarity(patches, patches.select(0, 1).select(0, 2));
+TEST_P(Explain, RolloutIsThatOfTheReference) {
+  for (int image = 0; image < 2; ++image)
+    expect_golden(attention_rollout(model, pixels(image)), fmt::format("{}.rollout", image));
+}
+
+TEST_P(Explain, ColoursOfPatchesAreThoseOfTheReference) {
+  const std::vector<Tensor> both = {patches(0), patches(1)};
+  for (const bool whole : {false, true}) {
+    const auto colours = patch_pca(both, whole);
+    for (int image = 0; image < 2; ++image) {
+      expect_golden(colours[static_cast<size_t>(image)],
+                    fmt::format("{}.{}", image, whole ? "whole" : "pca"));
+    }
+  }
+}
+
+TEST_P(Explain, APatchIsLikeItselfMost) {
+  const Tensor all = patches(0);
+  const Tensor map = patch_similarity(all, all.select(0, 1).select(0, 2));
   const auto values = map.values<float>();
-  EXPECT_NEAR(values[static_cast<size_t>(columns + 2)], 1, 1e-5);
-  EXPECT_EQ(std::ranges::max_element(values) - values.begin(), columns + 2);
+  const auto own = static_cast<size_t>(all.size(1) + 2);
+  EXPECT_NEAR(values[own], 1, 1e-5);
+  EXPECT_EQ(std::ranges::max_element(values) - values.begin(), std::ptrdiff_t(own));
 }
 
-TEST_F(Explain, LayersAndHeadsThatAreNotThereAreNamed) {
-  EXPECT_THROW(
-      {
-        try {
-          attention_map(*model, pixels, 7);
-        } catch (const Error& e) {
-          EXPECT_NE(std::string(e.what()).find("layer 7: the model has"), std::string::npos);
-          throw;
-        }
-      },
-      Error);
-  EXPECT_THROW(attention_map(*model, pixels, 0, 99), Error);
+TEST_P(Explain, LayersAndHeadsThatAreNotThereAreNamed) {
+  try {
+    attention_map(model, pixels(0), 7);
+    FAIL() << "nothing was thrown";
+  } catch (const Error& e) {
+    EXPECT_NE(std::string(e.what()).find("layer 7: the model has"), std::string::npos);
+  }
+  EXPECT_THROW(attention_map(model, pixels(0), 0, 99), Error);
 }
+
+INSTANTIATE_TEST_SUITE_P(Golden, Explain,
+                         testing::Values("dinov2_hf_registers", "vit_hf_model", "clip_hf_vision",
+                                         "siglip"));
 
 TEST(Occlusion, FindsWhatTheScoreLooksAt) {
   const Tensor pixels = Tensor::full({1, 32, 64, 3}, 1);
