@@ -8,7 +8,6 @@
 
 #include "ocelli/base/threads.h"
 #include "ocelli/curate/exact.h"
-#include "ocelli/curate/perceptual_hash.h"
 #include "ocelli/engine/embed.h"
 #include "ocelli/index/dot.h"
 #include "ocelli/index/knn_graph.h"
@@ -19,18 +18,21 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr size_t kSketches = 1024;  // held at a time
-constexpr size_t kMostHashes = 50000;
-constexpr int kNearHash = 10;  // bits
+constexpr int64_t kFew = 1000;      // images, all of whose pairs are candidates
+constexpr size_t kMostHashes = 20000;
 
-// Pairs of rows whose perceptual hashes are near, with the cosines of their embeddings.
+// Pairs of rows whose perceptual hashes are near, with the cosines of their embeddings; all pairs
+// of few rows.
 void add_hash_pairs(HalfRows rows, const NearOptions& options, std::vector<ScoredPair>& pairs) {
-  const std::vector<uint64_t>& hashes = options.hashes;
+  const auto& hashes = options.hashes;
   if (hashes.size() > kMostHashes) return;
+  const bool all = rows.count <= kFew;
   std::vector<float> query(rows.width);
-  for (RowId a = 0; a < hashes.size(); ++a) {
+  const auto count = static_cast<RowId>(hashes.size());
+  for (RowId a = 0; a < count; ++a) {
     std::vector<RowId> near;
-    for (RowId b = a + 1; b < hashes.size(); ++b) {
-      if (hash_distance(hashes[a], hashes[b]) <= kNearHash) near.push_back(b);
+    for (RowId b = a + 1; b < count; ++b) {
+      if (all || hash_distance(hashes[a], hashes[b]) <= kNearHash) near.push_back(b);
     }
     if (near.empty()) continue;
     std::vector<float> cosines(near.size());
@@ -134,8 +136,8 @@ class SecondLook {
   void look(const ScoredPair& pair, LookedAt& into) const {
     const auto a = sketches_.find(pair.a), b = sketches_.find(pair.b);
     if (a == sketches_.end() || b == sketches_.end()) return;
-    const PairEvidence evidence = compare(a->second, b->second, pair.score);
-    into = {{pair.a, pair.b, duplicate_score(evidence)}, describe(evidence)};
+    const auto evidence = compare(a->second, b->second, pair.score);
+    if (evidence) into = {{pair.a, pair.b, duplicate_score(*evidence)}, describe(*evidence)};
   }
 
   const OpenModel& opened_;
@@ -180,7 +182,7 @@ namespace {
 
 struct Hashes {
   std::string bytes, pixels;
-  uint64_t perceptual = 0;
+  PerceptualHash perceptual = {};
   FileFacts facts;
   std::optional<Error> error;
 };

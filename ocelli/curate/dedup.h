@@ -30,26 +30,27 @@ struct LookedAt {
 
 struct NearOptions {
   int64_t k = 64;             // neighbours of an image that are compared with it
-  float least_cosine = 0.3f;  // pairs below it surely show something else
+  float least_cosine = 0.2f;  // pairs below it surely show something else
   RunOptions run = {};        // its progress counts pairs
   // Where not 0: only pairs of one of so many first rows with one of the others.
   int64_t against = 0;
   uint64_t seed = 0;
-  // Of each row, or none: pairs that differ in few bits are looked at, too, however far apart their
-  // embeddings are (pixelated, posterised). Not beyond 50000 rows, where all pairs are too many.
-  std::vector<uint64_t> hashes = {};
+  // Of each row: pairs that differ in few bits are looked at, too, however far apart their
+  // embeddings are (pixelated, negatives). Not beyond 20000 rows, where all pairs are too many.
+  std::vector<PerceptualHash> hashes = {};
 };
 
-// Pairs whose embeddings are near, with scores; rows are those of `paths`. An image that cannot be
-// read any more is added to `errors`, and its pairs are left out.
+// Pairs whose embeddings are near, with scores; among few images all pairs are looked at. Rows are
+// those of `paths`. An image that cannot be read any more is added to `errors`, and its pairs are
+// left out.
 std::vector<LookedAt> near_pairs(const OpenModel& opened, std::span<const std::string> paths,
                                  HalfRows rows, const NearOptions& options,
                                  std::vector<ItemError>& errors);
 
 struct ExactCopies {
-  std::vector<FileFacts> facts;   // of each file
-  std::vector<uint64_t> hashes;   // perceptual, of each file
-  std::vector<LookedAt> pairs;    // of a file and the first one with the same bytes or pixels
+  std::vector<FileFacts> facts;        // of each file
+  std::vector<PerceptualHash> hashes;  // of each file
+  std::vector<LookedAt> pairs;         // of a file and the first one with the same bytes or pixels
   std::vector<int64_t> distinct;  // files that can be read and are no copies of one before them
   std::vector<ItemError> errors;
 };
