@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "ocelli/engine/inputs.h"
 #include "ocelli/image/resize.h"
 
 namespace ocelli {
 
 Image thumbnail(const std::string& path, int64_t height, int64_t width,
                 const DecodeOptions& options) {
-  const Image image = decode_image_file(path, options);
+  const Image image = decode_input(path, options);
   const double scale = std::min({1.0, static_cast<double>(height) / image.height(),
                                  static_cast<double>(width) / image.width()});
   const auto side = [&](int64_t n) {
