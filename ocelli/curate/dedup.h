@@ -2,6 +2,7 @@
 // second look at each pair that these do not rule out.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <vector>
@@ -12,13 +13,14 @@
 
 namespace ocelli {
 
-// What decides which of several copies is kept: more pixels, then more bytes (less compressed),
-// then the older file, then the name.
+// What decides which of several copies is kept: more pixels without the borders, then more bytes
+// (less compressed), then the older file, then the name.
 struct FileFacts {
   int64_t pixels = 0, bytes = 0;
-  int64_t time = 0;  // of the last change, nanoseconds
+  int64_t time = 0;     // of the last change, nanoseconds
+  int64_t content = 0;  // pixels without borders; half as many where there are some
 };
-FileFacts file_facts(const std::string& path, int64_t pixels);
+FileFacts file_facts(const std::string& path, const Image& image);
 // The place of each file in that order.
 std::vector<int64_t> keep_order(std::span<const std::string> paths,
                                 const std::vector<FileFacts>& facts);
@@ -38,6 +40,8 @@ struct NearOptions {
   // Of each row: pairs that differ in few bits are looked at, too, however far apart their
   // embeddings are (pixelated, negatives). Not beyond 20000 rows, where all pairs are too many.
   std::vector<PerceptualHash> hashes = {};
+  // Keeps what was found so far, so that a run that was killed goes on; none when empty.
+  std::filesystem::path journal = {};
 };
 
 // Pairs whose embeddings are near, with scores; among few images all pairs are looked at. Rows are

@@ -82,7 +82,9 @@ std::map<std::string, Section> sections(Recipe& r) {
         {"neighbours", number(r.neighbours, 1, kMany)},
         {"target", number(r.target, 0, kMany)},
         {"clusters", list(r.clusters)}}},
-      {"export", {{"format", word(r.format, {"folder", "list"})}}},
+      {"export",
+       {{"format", word(r.format, {"folder", "list", "shards"})},
+        {"shard_images", number(r.shard_images, 1, kMany)}}},
   };
 }
 
@@ -140,11 +142,11 @@ Recipe read_recipe(const std::filesystem::path& file) {
 
 std::string recipe_text(const Recipe& r) {
   const QualityLimits& q = r.quality;
-  return fmt::format("{} {} {} {} | {} {} {} {} {} {} {} {} | {} {} {} | {} {} {} {} | {}", r.seed,
-                     r.keep_animated, r.keep_wrong_extension, r.max_pixels, q.min_side,
+  return fmt::format("{} {} {} {} | {} {} {} {} {} {} {} {} | {} {} {} | {} {} {} {} | {} {}",
+                     r.seed, r.keep_animated, r.keep_wrong_extension, r.max_pixels, q.min_side,
                      q.max_aspect, q.min_sharpness, q.min_brightness, q.max_brightness,
                      q.min_contrast, q.min_entropy, q.max_solid, r.dedup, r.near, r.against,
-                     r.seeds, r.neighbours, r.target, r.clusters, r.format);
+                     r.seeds, r.neighbours, r.target, r.clusters, r.format, r.shard_images);
 }
 
 }  // namespace ocelli
