@@ -273,8 +273,12 @@ class Run {
     for (const LookedAt& l : looked) pairs.push_back(l.pair);
     for (const DuplicateGroup& g :
          group_duplicates(pairs, keep_order(paths, copies.facts), recipe_.near)) {
+      std::vector<FileFacts> others;
+      for (const auto& d : g.duplicates) others.push_back(copies.facts[d.row]);
+      const std::string kept = why_kept(copies.facts[g.keep], others);
       for (const auto& d : g.duplicates) {
-        leave_out(in[d.row], "dedup", fmt::format("copy of {} ({:.3f})", paths[g.keep], d.score));
+        leave_out(in[d.row], "dedup",
+                  fmt::format("copy of {} ({:.3f}), kept for: {}", paths[g.keep], d.score, kept));
       }
     }
     if (!recipe_.against.empty()) dedup_against();

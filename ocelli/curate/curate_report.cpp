@@ -37,7 +37,7 @@ border-top:1px solid var(--line);padding:.5rem 0}
 .cluster i{display:block;height:.7rem;border-radius:3px;width:var(--p);margin:.15rem 0;
 background:var(--line)}
 .cluster i.after{background:var(--bar)}
-.views{display:flex;flex-wrap:wrap;gap:.4rem;align-items:end;margin:.6rem 0}
+.views{display:flex;gap:.4rem;align-items:end;margin:.6rem 0;zoom:.84}
 .views img{width:auto;height:auto;border-radius:3px}
 )";
 

@@ -199,6 +199,20 @@ std::vector<int64_t> keep_order(std::span<const std::string> paths,
   return rank;
 }
 
+std::string why_kept(const FileFacts& kept, const std::vector<FileFacts>& others) {
+  const auto all = [&](auto member, auto than) {
+    return std::ranges::all_of(others,
+                               [&](const FileFacts& f) { return than(kept.*member, f.*member); });
+  };
+  const bool most = all(&FileFacts::pixels, std::greater_equal{});
+  if (all(&FileFacts::content, std::greater{})) {
+    return most ? "most pixels" : "most pixels without borders";
+  }
+  if (all(&FileFacts::bytes, std::greater{})) return "most pixels, least compressed";
+  if (all(&FileFacts::time, std::less{})) return "the oldest of the best";
+  return "the first by name of the best";
+}
+
 std::vector<LookedAt> near_pairs(const OpenModel& opened, std::span<const std::string> paths,
                                  HalfRows rows, const NearOptions& options,
                                  std::vector<ItemError>& errors) {
@@ -322,20 +336,6 @@ void keep_pairs_against(int64_t against, std::vector<LookedAt>& pairs, size_t ex
     }
   }
   pairs = std::move(kept);
-}
-
-std::string why_kept(const FileFacts& kept, const std::vector<FileFacts>& others) {
-  const auto all = [&](auto member, auto than) {
-    return std::ranges::all_of(others,
-                               [&](const FileFacts& f) { return than(kept.*member, f.*member); });
-  };
-  const bool most = all(&FileFacts::pixels, std::greater_equal{});
-  if (all(&FileFacts::content, std::greater{})) {
-    return most ? "most pixels" : "most pixels without borders";
-  }
-  if (all(&FileFacts::bytes, std::greater{})) return "most pixels, least compressed";
-  if (all(&FileFacts::time, std::less{})) return "the oldest of the best";
-  return "the first by name of the best";
 }
 
 void add_groups(const DedupOptions& options, Duplicates& result) {

@@ -24,6 +24,8 @@ FileFacts file_facts(const std::string& path, const Image& image);
 // The place of each file in that order.
 std::vector<int64_t> keep_order(std::span<const std::string> paths,
                                 const std::vector<FileFacts>& facts);
+// In words, what it has before its copies.
+std::string why_kept(const FileFacts& kept, const std::vector<FileFacts>& others);
 
 struct LookedAt {
   ScoredPair pair;
