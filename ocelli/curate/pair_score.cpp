@@ -121,8 +121,9 @@ ImageSketch sketch(const OpenModel& opened, const Image& image) {
 std::optional<PairEvidence> compare(const ImageSketch& a, const ImageSketch& b, float cosine) {
   PairEvidence evidence{.cosine = cosine, .hash_distance = hash_distance(a.hash, b.hash)};
   std::vector<Hypothesis> all;
-  for (const Vote& v : vote(a.keypoints, b.keypoints)) all.push_back({v});
-  const bool speaks = !all.empty() && all[0].matches >= kSpeaking;
+  const std::vector<Vote> votes = vote(a.keypoints, b.keypoints);
+  for (const Vote& v : votes) all.push_back({v});
+  const bool speaks = !votes.empty() && votes[0].matches >= kSpeaking;
   if (cosine < kNearCosine && evidence.hash_distance > kNearHash && !speaks) return std::nullopt;
   add_votes(a, b, all);
   add_whole_frames(a.grey, b.grey, all);
@@ -132,6 +133,8 @@ std::optional<PairEvidence> compare(const ImageSketch& a, const ImageSketch& b, 
   });
   std::ranges::stable_sort(all, std::greater{}, &Hypothesis::correlation);
   if (all.size() > 3) all.resize(3);
+  // Keypoints place small pictures better than a coarse level can.
+  if (!votes.empty()) all.push_back({votes[0]});
   std::erase_if(all, [&](Hypothesis& h) { return !refine_either(a.grey, b.grey, 2, h); });
   if (all.empty()) return evidence;
   Hypothesis best = *std::ranges::max_element(all, {}, &Hypothesis::correlation);

@@ -240,16 +240,14 @@ Affine GreyPyramid::to_level(int i) const {
           static_cast<double>(levels_[i].height) / height(), 0};
 }
 
-bool refine(const GreyPyramid& a, const GreyPyramid& b, int finest, Affine& map, float sign) {
-  constexpr int kSteps[GreyPyramid::kLevels] = {3, 4, 5, 5};
-  for (int level = GreyPyramid::kLevels - 1; level >= finest; --level) {
-    Laid laid = lay(a, b, level, map);
-    const int other = matching_level(map, level);
-    for (int i = 0; i < kSteps[level]; ++i) {
-      if (!step(laid.a, laid.b, sign, laid.map) || !is_sane(laid.map)) return false;
-    }
-    map = b.to_level(other).inverse() * laid.map * a.to_level(level);
+bool refine(const GreyPyramid& a, const GreyPyramid& b, int level, Affine& map, float sign) {
+  constexpr int kSteps[GreyPyramid::kLevels] = {3, 5, 8, 10};
+  Laid laid = lay(a, b, level, map);
+  const int other = matching_level(map, level);
+  for (int i = 0; i < kSteps[level]; ++i) {
+    if (!step(laid.a, laid.b, sign, laid.map) || !is_sane(laid.map)) return false;
   }
+  map = b.to_level(other).inverse() * laid.map * a.to_level(level);
   return is_sane(map);
 }
 

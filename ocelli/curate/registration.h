@@ -63,9 +63,9 @@ struct Agreement {
   float overlap = 0;  // share of the picture that is overlapped more
 };
 
-// Improves `map` from coordinates of `a` to those of `b` on the levels from coarsest to `finest`.
-// False when it ran away: then `map` is of no use. Here and below `sign` is -1 for negatives.
-bool refine(const GreyPyramid& a, const GreyPyramid& b, int finest, Affine& map, float sign = 1);
+// Improves `map` from coordinates of `a` to those of `b` on a level. False when it ran away: then
+// `map` is of no use. Here and below `sign` is -1 for negatives.
+bool refine(const GreyPyramid& a, const GreyPyramid& b, int level, Affine& map, float sign = 1);
 
 // Correlation of all that lies over each other, on a level of `a`.
 float correlation(const GreyPyramid& a, const GreyPyramid& b, int level, const Affine& map,
