@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <sstream>
 
 #include "ocelli/base/file.h"
 
@@ -112,9 +113,54 @@ void apply(const toml::table& table, const Section& section, const std::string& 
   }
 }
 
+// Is every character of the line that is neither in quotes nor in a remark ASCII?
+bool is_plain(std::string_view line) {
+  char quote = '\0';
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quote != '\0') {
+      if (c == '\\' && quote == '"') ++i;
+      if (c == quote) quote = '\0';
+    } else if (c == '#') {
+      return true;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// Some of what is no TOML is undefined in toml++ 3.3 (its assertions and __builtin_unreachable): a
+// table without a name, letters beyond ASCII where a space may be. Text of several lines is refused
+// so that each line stands for itself.
+void check_lines(const std::string& text, const std::string& name) {
+  std::istringstream lines(text);
+  int number = 0;
+  const auto refuse_if = [&](bool wrong, std::string_view why) {
+    if (wrong) fail(ErrorCode::corrupt_data, "{}: line {}: {}", name, number, why);
+  };
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    refuse_if(line.find("\"\"\"") != line.npos || line.find("'''") != line.npos,
+              "text of several lines has no place in a recipe");
+    refuse_if(!is_plain(line), "letters beyond ASCII belong into quotes");
+    const size_t open = line.find_first_not_of(" \t");
+    if (open == line.npos || line[open] != '[') continue;
+    const size_t behind = open + (line.compare(open, 2, "[[") == 0 ? 2 : 1);
+    const size_t begin = line.find_first_not_of(" \t", behind);
+    const char first = begin == line.npos ? '\0' : line[begin];
+    const bool good = std::isalnum(static_cast<unsigned char>(first)) != 0 ||
+                      (first != '\0' && std::string_view("_-\"'").find(first) != std::string::npos);
+    refuse_if(!good, "a table needs a name");
+  }
+}
+
 }  // namespace
 
 Recipe parse_recipe(const std::string& text, const std::string& name) {
+  check_lines(text, name);
   Recipe recipe;
   const auto known = sections(recipe);
   try {
