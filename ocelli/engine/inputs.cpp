@@ -30,12 +30,18 @@ bool has_image_extension(const fs::path& path) {
 
 namespace {
 
-void list_archive(const std::string& path, std::vector<std::string>& images) {
+// A file, or the images in an archive.
+void add_file(const std::string& path, std::vector<std::string>& images) {
+  if (!has_tar_extension(path) || !fs::is_regular_file(path)) return images.push_back(path);
   const auto archive = TarArchive::open(path);
+  const size_t before = images.size();
   for (const TarArchive::Member& member : archive->members()) {
     if (has_image_extension(member.name)) images.push_back(path + "/" + member.name);
   }
   if (archive->damage()) images.push_back(path);
+  if (images.size() == before) {
+    fail(ErrorCode::not_found, "{}: the archive holds no images", path);
+  }
 }
 
 // Depth first in the order of the names. Each real folder is visited once, so a link back ends.
@@ -55,8 +61,6 @@ void list_folder(const fs::path& folder, std::set<fs::path>& seen,
       list_folder(entry, seen, images);
     } else if (has_image_extension(entry)) {
       images.push_back(entry.string());
-    } else if (has_tar_extension(entry)) {
-      list_archive(entry.string(), images);
     }
   }
 }
@@ -102,7 +106,7 @@ std::vector<std::string> without_braces(const std::string& name) {
 void list_glob(const std::string& pattern, std::vector<std::string>& images) {
   glob_t found{};
   const int status = glob(pattern.c_str(), 0, nullptr, &found);
-  for (size_t i = 0; status == 0 && i < found.gl_pathc; ++i) images.emplace_back(found.gl_pathv[i]);
+  for (size_t i = 0; status == 0 && i < found.gl_pathc; ++i) add_file(found.gl_pathv[i], images);
   globfree(&found);
   if (status != 0) fail(ErrorCode::not_found, "{}: no file matches", pattern);
 }
@@ -121,16 +125,10 @@ void add_argument(const std::string& argument, std::vector<std::string>& images)
       fail(ErrorCode::not_found,
            "{}: the folder holds no images (jpeg, png, webp, gif, bmp, tiff, pnm)", argument);
     }
-  } else if (has_tar_extension(argument) && fs::is_regular_file(argument)) {
-    const size_t before = images.size();
-    list_archive(argument, images);
-    if (images.size() == before) {
-      fail(ErrorCode::not_found, "{}: the archive holds no images", argument);
-    }
   } else if (!fs::exists(argument) && argument.find_first_of("*?[") != std::string::npos) {
     list_glob(argument, images);
   } else {
-    images.push_back(argument);
+    add_file(argument, images);
   }
 }
 

@@ -13,7 +13,7 @@
 namespace ocelli {
 
 // Files as they are, folders recursively (sorted, files with an image's extension, links followed
-// once), tar archives (also those in folders) as the images in them, "shard.tar/key.jpg", globs,
+// once), tar archives (but not those in folders) as the images in them, "shard.tar/key.jpg", globs,
 // braces that no file is named after ("{000..007}.tar", "{a,b}.jpg"), and `-`: one name a line from
 // `standard_input`. A named file that is missing stays in the list, so that it is reported like one
 // that cannot be decoded; so does an archive that is cut off, after its good images. Throws

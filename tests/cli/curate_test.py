@@ -108,6 +108,8 @@ class Curate(Case):
         self.run_program("embed", "s-{00..01}.tar", "-m", VIT, "-o", "x.npy")
         rows = [json.loads(line)["path"] for line in pathlib.Path("x.jsonl").read_text().splitlines()]
         self.assertEqual(rows, ["s-00.tar/k0.ppm", "s-00.tar/k1.ppm", "s-00.tar/k2.ppm", "s-01.tar/k9.ppm"])
+        self.run_program("embed", "s-*.tar", "-m", VIT, "-o", "y.npy")
+        self.assertEqual(pathlib.Path("x.npy").read_bytes(), pathlib.Path("y.npy").read_bytes())
         pathlib.Path("r.toml").write_text("[export]\nformat = 'shards'\nshard_images = 3\n")
         for output in ("one", "two"):
             self.curate("s-{00..01}.tar", "-o", output, "--recipe", "r.toml")
