@@ -40,8 +40,7 @@ struct TarArchive::Reader {
       archive_read_support_filter_xz(handle);
       archive_read_support_filter_zstd(handle);
     }
-    if (::lseek(fd, from, SEEK_SET) < 0 ||
-        archive_read_open_fd(handle, fd, kBlock) != ARCHIVE_OK) {
+    if (::lseek(fd, from, SEEK_SET) < 0 || archive_read_open_fd(handle, fd, kBlock) != ARCHIVE_OK) {
       const std::string why = message();
       close();
       fail(ErrorCode::corrupt_data, "{}: is no tar archive: {}", name, why);
