@@ -6,7 +6,6 @@
 #include <map>
 
 #include "cli/common.h"
-#include "ocelli/engine/inputs.h"
 
 namespace ocelli::cli {
 namespace {
@@ -24,9 +23,9 @@ void run(const CurateArguments& arguments, Common& common) {
                         .run = common.run_options("embed")};
   if (!arguments.recipe.empty()) options.recipe = read_recipe(arguments.recipe);
   options.progress = [&](const std::string& stage) { return common.progress(stage); };
-  const auto paths = list_images(arguments.images, std::cin);
+  const auto sources = list_sources(arguments.images, std::cin);
   const auto opened = common.open();
-  const Curated curated = curate(*opened, paths, options);
+  const Curated curated = curate(*opened, sources, options);
   std::map<std::string, int64_t> left_out;
   for (const Fate& f : curated.fates) {
     if (!f.stage.empty()) ++left_out[f.stage];
@@ -60,8 +59,9 @@ void add_curate(CLI::App& app, Common& common) {
   command->add_flag("--resume", arguments->resume, "Go on with the run that is in the folder");
   command->add_flag("--dry-run", arguments->dry_run, "Decide and report, but export no image");
   command->footer(
-      "Stages: collect, quality, embed, dedup, retrieve, export. The folder gets images/ (or\n"
-      "images.txt), manifest.jsonl with the fate of every file, and report.html.\n"
+      "Stages: collect, quality, embed, dedup, retrieve, export. Tables (.csv, .jsonl) with\n"
+      "paths and captions may be given, too. The folder gets images/ (or shards/, images.txt),\n"
+      "manifest.jsonl with the fate of every file, and report.html.\n"
       "Examples:\n"
       "  ocelli curate raw/ -o curated/ -m vit-folder --recipe recipe.toml\n"
       "  ocelli curate raw/ -o curated/ -m vit-folder --recipe recipe.toml --resume");

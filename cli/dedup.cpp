@@ -95,8 +95,8 @@ void add_dedup(CLI::App& app, Common& common) {
       ->group("Output");
   command->footer(
       "No file is changed. Copies may be compressed, resized, cropped, mirrored, turned,\n"
-      "recoloured, blurred, bordered or written on. Kept is the one with most pixels, then\n"
-      "the least compressed, then the oldest.\n"
+      "recoloured, blurred, bordered or written on. Kept is the one with most pixels\n"
+      "without borders, then the least compressed, then the oldest.\n"
       "Examples:\n"
       "  ocelli dedup photos/ --report copies.html\n"
       "  ocelli dedup train/ --against test/ -m vit-folder --json");

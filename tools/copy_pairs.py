@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
 """The protocol that `ocelli dedup` is measured with: 640 images, copies among them, and a score.
 
-    copy_pairs.py make OUT --originals FOLDER --others FOLDER [--seed N]
+    copy_pairs.py make OUT --originals FOLDER --others FOLDER [--seed N] [--changes usual|other|hard]
     ocelli dedup OUT --json > found.json
     copy_pairs.py score OUT found.json
 
 `make` takes 160 originals, makes two copies of each by one or two of the changes below, and adds 160
 photographs that are no copies: for the most part of few classes, so that the same class is there
-many times. `score` ranks all pairs of the 640 images by the scores that were given (none: 0). Pairs
+many times. The usual changes are the protocol's; the two other lists are what nothing was tuned with. `score` ranks all pairs of the 640 images by the scores that were given (none: 0). Pairs
 of an original and its copy, and of the two copies, are the ones to find. Needs Pillow, numpy."""
 import argparse
 import itertools
@@ -16,7 +16,7 @@ import pathlib
 import random
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont
+from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
 
 
 def jpeg(image, rng):
@@ -97,7 +97,148 @@ def screenshot(image, rng):
     return canvas, {}
 
 
-CHANGES = [jpeg, crop, rotate, mirror, blur, jitter, caption, pad, rescale, screenshot]
+def grey(image, rng):
+    return ImageOps.grayscale(image).convert("RGB"), {}
+
+
+def noise(image, rng):
+    pixels = np.asarray(image).astype(float)
+    pixels += np.random.default_rng(rng.randrange(2**32)).normal(0, 25, pixels.shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), {}
+
+
+def posterise(image, rng):
+    return ImageOps.posterize(image, 2), {}
+
+
+def perspective(image, rng):
+    width, height = image.size
+    x, y = ([rng.uniform(0, 0.1) * side for _ in range(4)] for side in (width, height))
+    corners = (x[0], y[0], x[1], height - y[1], width - x[2], height - y[2], width - x[3], y[3])
+    return image.transform(image.size, Image.QUAD, corners, Image.BICUBIC), {}
+
+
+def stickers(image, rng, count=4, smallest=0.1, largest=0.25):
+    image = image.copy()
+    draw = ImageDraw.Draw(image)
+    for _ in range(count):
+        x, y = rng.uniform(0, image.width), rng.uniform(0, image.height)
+        radius = rng.uniform(smallest, largest) * image.width / 2
+        colour = tuple(rng.randint(0, 255) for _ in range(3))
+        draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    return image, {}
+
+
+def upside_down(image, rng):
+    return image.transpose(Image.FLIP_TOP_BOTTOM), {}
+
+
+def quarter_turns(image, rng):
+    return image.transpose(rng.choice([Image.ROTATE_90, Image.ROTATE_180, Image.ROTATE_270])), {}
+
+
+def pixelate(image, rng):
+    width, height = image.size
+    return image.resize((48, max(1, 48 * height // width))).resize((width, height), Image.NEAREST), {}
+
+
+def picture_in_picture(image, rng):
+    pixels = np.random.default_rng(rng.randrange(2**32)).normal(128, 60, (500, 600))
+    ground = Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).convert("RGB").filter(ImageFilter.GaussianBlur(6))
+    small = image.copy()
+    small.thumbnail((330, 330))
+    ground.paste(small, (rng.randint(20, 250), rng.randint(10, 150)))
+    return ground, {}
+
+
+def sharpen(image, rng):
+    return image.filter(ImageFilter.UnsharpMask(4, 250)), {}
+
+
+def gamma(image, rng):
+    power = rng.choice([0.4, 2.4])
+    return image.point(lambda v: int(255 * (v / 255) ** power)), {}
+
+
+def negative(image, rng):
+    return ImageOps.invert(image), {}
+
+
+def small_crop(image, rng):
+    width, height = image.size
+    side = rng.uniform(0.45, 0.6)
+    w, h = int(width * side), int(height * side)
+    left, top = rng.randint(0, width - w), rng.randint(0, height - h)
+    return image.crop((left, top, left + w, top + h)), {}
+
+
+def any_turn(image, rng):
+    return image.rotate(rng.choice([-1, 1]) * rng.uniform(20, 160), Image.BICUBIC, expand=True), {}
+
+
+def worst_jpeg(image, rng):
+    return image, {"quality": rng.randint(3, 8)}
+
+
+def many_stickers(image, rng):
+    return stickers(image, rng, 10, 0.15, 0.35)
+
+
+def collage(image, rng):
+    """One of four pictures; the others are stripes."""
+    tile = ImageOps.fit(image, (300, 300))
+    canvas = Image.new("RGB", (600, 600))
+    for i in range(4):
+        stripes = np.zeros((300, 300, 3), np.uint8)
+        stripes[:, :: rng.randint(2, 9)] = [rng.randint(0, 255) for _ in range(3)]
+        canvas.paste(Image.fromarray(stripes), (300 * (i % 2), 300 * (i // 2)))
+    canvas.paste(tile, (300 * rng.randint(0, 1), 300 * rng.randint(0, 1)))
+    return canvas, {}
+
+
+def shear(image, rng):
+    amount = rng.choice([-1, 1]) * rng.uniform(0.15, 0.35)
+    matrix = (1, amount, -amount * image.height / 2, 0, 1, 0)
+    return image.transform(image.size, Image.AFFINE, matrix, Image.BICUBIC), {}
+
+
+def sepia(image, rng):
+    return ImageOps.colorize(ImageOps.grayscale(image), "#2b1a0a", "#f5e6c8", "#a07850"), {}
+
+
+def channels(image, rng):
+    order = rng.choice([(1, 2, 0), (2, 0, 1), (2, 1, 0)])
+    return Image.merge("RGB", [image.split()[i] for i in order]), {}
+
+
+def two_tones(image, rng):
+    return ImageOps.grayscale(image).convert("1").convert("RGB"), {}
+
+
+def solarise(image, rng):
+    return ImageOps.solarize(image, 128), {}
+
+
+def blend(image, rng):
+    """Under a pattern of waves."""
+    y, x = np.mgrid[: image.height, : image.width] / 40.0
+    waves = 127.5 + 127.5 * np.sin(x * rng.uniform(0.5, 2) + y * rng.uniform(0.5, 2))
+    waves = Image.fromarray(waves.astype(np.uint8)).convert("RGB")
+    return Image.blend(image, waves, 0.4), {}
+
+
+def wide(image, rng):
+    factor = rng.choice([0.6, 1.6])
+    return image.resize((max(32, int(image.width * factor)), image.height), Image.BICUBIC), {}
+
+
+CHANGES = {
+    "usual": [jpeg, crop, rotate, mirror, blur, jitter, caption, pad, rescale, screenshot],
+    "other": [grey, noise, posterise, perspective, stickers, upside_down, quarter_turns, pixelate,
+              picture_in_picture, sharpen, gamma, negative],
+    "hard": [small_crop, any_turn, worst_jpeg, many_stickers, collage, shear, sepia, channels, two_tones,
+             solarise, blend, wide],
+}
 
 
 def change(image, changes, rng):
@@ -110,6 +251,7 @@ def change(image, changes, rng):
 
 def make(arguments):
     rng = random.Random(arguments.seed)
+    known = CHANGES[arguments.changes]
     out = pathlib.Path(arguments.out)
     out.mkdir(parents=True)
     originals = sorted(p for p in pathlib.Path(arguments.originals).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
@@ -127,7 +269,7 @@ def make(arguments):
         truth[names[0]] = {"photo": name, "changes": []}
         for _ in range(2):
             if len(deck) < 2:
-                deck += rng.sample(CHANGES, len(CHANGES))
+                deck += rng.sample(known, len(known))
             changes = [deck.pop() for _ in range(rng.choice([1, 1, 2]))]
             copy, options = change(image, changes, rng)
             file = f"{rng.randrange(16**8):08x}.jpg"
@@ -183,6 +325,7 @@ command.add_argument("out")
 command.add_argument("--originals", required=True)
 command.add_argument("--others", required=True)
 command.add_argument("--seed", type=int, default=0)
+command.add_argument("--changes", choices=sorted(CHANGES), default="usual")
 command.set_defaults(run=make)
 command = commands.add_parser("score")
 command.add_argument("out")

@@ -1,13 +1,16 @@
 #include "ocelli/curate/curate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "ocelli/base/file.h"
 #include "ocelli/curate/balance.h"
 #include "ocelli/curate/dedup.h"
-#include "ocelli/curate/exact.h"
+#include "ocelli/curate/export.h"
+#include "ocelli/curate/journal.h"
 #include "ocelli/engine/embed.h"
 #include "ocelli/engine/inputs.h"
 #include "ocelli/hub/digest.h"
@@ -27,45 +30,47 @@ std::string dump(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-// One line a file: ["stage", "why", width, height, sharpness, ...]. Paths are not in it: they are
-// the arguments, in order.
-std::string state_text(const std::vector<Fate>& fates) {
-  std::string text;
-  for (const Fate& f : fates) {
-    const QualityMeasures& m = f.measures;
-    text += dump(json{f.stage, f.why, m.width, m.height, m.sharpness, m.brightness, m.contrast,
-                      m.entropy, m.solid}) +
-            "\n";
-  }
-  return text;
+// ["stage", "why", width, height, sharpness, ..., format]. Paths are not in it: they are the
+// arguments, in order.
+std::string state_line(const Fate& f) {
+  const QualityMeasures& m = f.measures;
+  return dump(json{f.stage, f.why, m.width, m.height, m.sharpness, m.brightness, m.contrast,
+                   m.entropy, m.solid, f.format}) +
+         "\n";
 }
 
-void parse_state(const fs::path& file, std::vector<Fate>& fates) {
-  const std::vector<std::string> lines = read_lines(file.string(), true);
+void parse_line(const std::string& text, const fs::path& file, Fate& fate) {
   try {
-    if (lines.size() != fates.size()) throw std::out_of_range("lines");
-    for (size_t i = 0; i < lines.size(); ++i) {
-      const json line = json::parse(lines[i]);
-      fates[i].stage = line.at(0);
-      fates[i].why = line.at(1);
-      fates[i].measures = {line.at(2), line.at(3), line.at(4), line.at(5),
-                           line.at(6), line.at(7), line.at(8)};
-    }
-  } catch (const std::exception&) {
+    const json line = json::parse(text);
+    fate.stage = line.at(0);
+    fate.why = line.at(1);
+    fate.measures = {line.at(2), line.at(3), line.at(4), line.at(5),
+                     line.at(6), line.at(7), line.at(8)};
+    fate.format = line.at(9);
+  } catch (const json::exception&) {
     fail(ErrorCode::corrupt_data, "{}: is no state of this run; delete the folder and begin anew",
          file.string());
   }
 }
 
+void parse_state(const fs::path& file, std::vector<Fate>& fates) {
+  const std::vector<std::string> lines = read_lines(file.string(), true);
+  if (lines.size() != fates.size()) {
+    fail(ErrorCode::corrupt_data, "{}: has {} lines for {} files; delete the folder and begin anew",
+         file.string(), lines.size(), fates.size());
+  }
+  for (size_t i = 0; i < lines.size(); ++i) parse_line(lines[i], file, fates[i]);
+}
+
 class Run {
  public:
-  Run(const OpenModel& opened, std::span<const std::string> paths, const CurateOptions& options)
+  Run(const OpenModel& opened, std::span<const Source> sources, const CurateOptions& options)
       : opened_(opened),
         options_(options),
         recipe_(options.recipe),
         output_(options.output),
         state_(output_ / ".curate") {
-    for (const std::string& path : paths) fates_.push_back({path, "", "", {}});
+    for (const Source& s : sources) fates_.push_back({.path = s.path, .caption = s.caption});
   }
 
   Curated operator()() {
@@ -74,11 +79,14 @@ class Run {
     stage("embed", [&] { embed(); });
     if (recipe_.dedup) stage("dedup", [&] { dedup(); });
     if (!recipe_.seeds.empty() || recipe_.target > 0) stage("retrieve", [&] { retrieve(); });
-    Curated result{std::move(fates_), 0};
-    for (const Fate& f : result.fates) result.kept += f.stage.empty();
-    if (!options_.dry_run) export_images(result);
-    write_manifest(result);
-    write_curate_report((output_ / "report.html").string(), result, options_.run.decode);
+    Curated result{fates_, static_cast<int64_t>(alive().size()), clusters()};
+    std::vector<std::string> names;
+    if (!options_.dry_run) {
+      export_images(output_, result, recipe_, progress("export"));
+      names = exported_names(result, recipe_);
+    }
+    write_manifest(output_, result, names);
+    write_curate_report((output_ / "report.html").string(), result, recipe_, options_.run.decode);
     return result;
   }
 
@@ -86,7 +94,7 @@ class Run {
   // The output folder is new, or holds an unfinished run of the same recipe, model and files.
   void claim() {
     std::string identity = opened_.name + "\n" + recipe_text(recipe_) + "\n";
-    for (const Fate& f : fates_) identity += f.path + "\n";
+    for (const Fate& f : fates_) identity += f.path + "\t" + f.caption + "\n";
     identity = hub::sha256_of({std::as_bytes(std::span(identity))});
     const fs::path file = state_ / "run";
     if (!fs::exists(file)) {
@@ -108,8 +116,14 @@ class Run {
     const fs::path file = state_ / (name + ".jsonl");
     if (fs::exists(file)) return parse_state(file, fates_);
     work();
-    write_file(file, state_text(fates_));
+    std::string text;
+    for (const Fate& f : fates_) text += state_line(f);
+    write_file(file, text);
+    fs::remove(journal_of(name));
   }
+
+  // What a stage has worked out so far.
+  fs::path journal_of(const std::string& stage) const { return state_ / (stage + ".part"); }
 
   Progress progress(const std::string& name) const {
     return options_.progress ? options_.progress(name) : Progress{};
@@ -132,14 +146,22 @@ class Run {
   void collect_and_measure() {
     const auto n = static_cast<int64_t>(fates_.size());
     const Progress bar = progress("quality");
+    Journal journal(journal_of("quality"));
+    const int64_t before = std::min(static_cast<int64_t>(journal.lines().size()), n);
+    for (int64_t i = 0; i < before; ++i) {
+      parse_line(journal.lines()[i], journal_of("quality"), fates_[i]);
+    }
     run_ordered(
-        n, options_.run.batch,
+        n - before, options_.run.batch,
         [&](int64_t begin, int64_t end) {
-          for (int64_t i = begin; i < end; ++i) examine(fates_[i]);
+          for (int64_t i = begin; i < end; ++i) examine(fates_[before + i]);
           return nullptr;
         },
-        [&](int64_t, int64_t end, const std::shared_ptr<void>&) {
-          if (bar) bar(end, n);
+        [&](int64_t begin, int64_t end, const std::shared_ptr<void>&) {
+          std::string lines;
+          for (int64_t i = begin; i < end; ++i) lines += state_line(fates_[before + i]);
+          journal.append(lines);
+          if (bar) bar(before + end, n);
         });
   }
 
@@ -148,9 +170,10 @@ class Run {
     DecodeOptions decode = options_.run.decode;
     decode.max_pixels = recipe_.max_pixels;
     try {
-      const std::string bytes = read_file(fate.path, kMaxBytes);
+      const std::string bytes = read_input(fate.path, kMaxBytes);
       const auto view = std::as_bytes(std::span(bytes));
       const std::string complaint = file_complaint(fate.path, view);
+      fate.format = image_format(view);
       const bool fine = complaint.empty() || (complaint == "animated" && recipe_.keep_animated) ||
                         (complaint.starts_with("wrong") && recipe_.keep_wrong_extension);
       if (!fine) {
@@ -232,17 +255,15 @@ class Run {
   void dedup() {
     const std::vector<int64_t> in = alive();
     std::vector<std::string> paths;
-    std::vector<FileFacts> facts;
-    for (const int64_t i : in) {
-      paths.push_back(fates_[i].path);
-      facts.push_back(
-          file_facts(fates_[i].path, fates_[i].measures.width * fates_[i].measures.height));
-    }
+    for (const int64_t i : in) paths.push_back(fates_[i].path);
     RunOptions run = options_.run;
     run.progress = progress("dedup: hashing");
     ExactCopies copies = find_exact_copies(paths, run);
     std::vector<LookedAt> looked = std::move(copies.pairs);
-    NearOptions near{.run = options_.run, .seed = recipe_.seed, .hashes = std::move(copies.hashes)};
+    NearOptions near{.run = options_.run,
+                     .seed = recipe_.seed,
+                     .hashes = std::move(copies.hashes),
+                     .journal = journal_of("dedup")};
     near.run.progress = progress("dedup: comparing pairs");
     std::vector<ItemError> errors;
     const VectorStore store(state_);
@@ -251,9 +272,13 @@ class Run {
     std::vector<ScoredPair> pairs;
     for (const LookedAt& l : looked) pairs.push_back(l.pair);
     for (const DuplicateGroup& g :
-         group_duplicates(pairs, keep_order(paths, facts), recipe_.near)) {
+         group_duplicates(pairs, keep_order(paths, copies.facts), recipe_.near)) {
+      std::vector<FileFacts> others;
+      for (const auto& d : g.duplicates) others.push_back(copies.facts[d.row]);
+      const std::string kept = why_kept(copies.facts[g.keep], others);
       for (const auto& d : g.duplicates) {
-        leave_out(in[d.row], "dedup", fmt::format("copy of {} ({:.3f})", paths[g.keep], d.score));
+        leave_out(in[d.row], "dedup",
+                  fmt::format("copy of {} ({:.3f}), kept for: {}", paths[g.keep], d.score, kept));
       }
     }
     if (!recipe_.against.empty()) dedup_against();
@@ -321,48 +346,31 @@ class Run {
     return counts;
   }
 
-  void export_images(const Curated& result) const {
-    if (recipe_.format == "list") {
-      std::string text;
-      for (const Fate& f : result.fates) {
-        if (f.stage.empty()) text += f.path + "\n";
-      }
-      return write_file(output_ / "images.txt", text);
+  // For the report alone: where images are, before and after.
+  std::vector<Cluster> clusters() const {
+    constexpr int64_t kMost = 24, kExamples = 6;
+    const std::vector<int64_t> places = embedded();
+    const auto n = static_cast<int64_t>(places.size());
+    if (n == 0) return {};
+    const VectorStore store(state_);
+    const auto k =
+        std::clamp<int64_t>(std::lround(std::sqrt(static_cast<double>(n)) / 2), 1, kMost);
+    const KMeans found = kmeans(store.rows(), {.clusters = k, .seed = recipe_.seed});
+    std::vector<RowId> ids(n);
+    std::iota(ids.begin(), ids.end(), 0);
+    const std::vector<Hit> nearest = nearest_centroids(store.rows(), ids, found.centroids, true);
+    std::ranges::stable_sort(ids, {}, [&](RowId r) {
+      return std::pair(!fates_[places[r]].stage.empty(), -nearest[r].score);
+    });
+    std::vector<Cluster> clusters(k);
+    for (const RowId r : ids) {
+      Cluster& c = clusters[found.cluster_of[r]];
+      ++c.before;
+      c.after += fates_[places[r]].stage.empty();
+      if (static_cast<int64_t>(c.examples.size()) < kExamples) c.examples.push_back(places[r]);
     }
-    const Progress bar = progress("export");
-    fs::create_directories(output_ / "images");
-    int64_t done = 0;
-    for (size_t i = 0; i < result.fates.size(); ++i) {
-      if (!result.fates[i].stage.empty()) continue;
-      throw_if_cancelled();
-      const fs::path to = output_ / exported_name(i, result.fates[i]);
-      if (!fs::exists(to)) write_file(to, read_file(result.fates[i].path, kMaxBytes));
-      if (bar) bar(++done, result.kept);
-    }
-  }
-
-  static fs::path exported_name(size_t place, const Fate& fate) {
-    return fs::path("images") /
-           (fmt::format("{:08}_", place) + fs::path(fate.path).filename().string());
-  }
-
-  void write_manifest(const Curated& result) const {
-    AtomicFile file(output_ / "manifest.jsonl");
-    const bool copied = recipe_.format == "folder" && !options_.dry_run;
-    for (size_t i = 0; i < result.fates.size(); ++i) {
-      const Fate& f = result.fates[i];
-      nlohmann::ordered_json line = {{"path", f.path},
-                                     {"stage", f.stage.empty() ? "kept" : f.stage}};
-      if (!f.why.empty()) line["why"] = f.why;
-      if (f.stage.empty() && copied) line["file"] = exported_name(i, f).string();
-      if (f.measures.width > 0) {
-        line["width"] = f.measures.width;
-        line["height"] = f.measures.height;
-        line["sharpness"] = f.measures.sharpness;
-      }
-      file.write(line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
-    }
-    file.commit();
+    std::ranges::stable_sort(clusters, std::greater{}, &Cluster::before);
+    return clusters;
   }
 
   const OpenModel& opened_;
@@ -374,9 +382,9 @@ class Run {
 
 }  // namespace
 
-Curated curate(const OpenModel& opened, std::span<const std::string> paths,
+Curated curate(const OpenModel& opened, std::span<const Source> sources,
                const CurateOptions& options) {
-  return Run(opened, paths, options)();
+  return Run(opened, sources, options)();
 }
 
 }  // namespace ocelli

@@ -11,6 +11,7 @@
 
 #include "ocelli/curate/quality.h"
 #include "ocelli/curate/recipe.h"
+#include "ocelli/curate/sources.h"
 #include "ocelli/engine/open.h"
 #include "ocelli/engine/pipeline.h"
 
@@ -18,9 +19,17 @@ namespace ocelli {
 
 struct Fate {
   std::string path;
-  std::string stage;  // that left it out; empty: it is in the curated set
-  std::string why;
+  std::string stage = {};  // that left it out; empty: it is in the curated set
+  std::string why = {};
   QualityMeasures measures = {};
+  std::string format = {};  // of the file, as image_format() says
+  std::string caption = {};
+};
+
+// What share of images lies where, before and after.
+struct Cluster {
+  int64_t before = 0, after = 0;  // that could be embedded; that are kept
+  std::vector<int64_t> examples;  // places of kept ones, else of others, the nearest to its centre
 };
 
 struct CurateOptions {
@@ -35,15 +44,17 @@ struct CurateOptions {
 struct Curated {
   std::vector<Fate> fates;  // of every file, in order
   int64_t kept = 0;
+  std::vector<Cluster> clusters;  // of all that could be embedded, the largest first
 };
 
-// Writes OUTPUT/manifest.jsonl, report.html and images/ or images.txt. Throws invalid_argument when
-// OUTPUT holds another run (one with another recipe, model or list of files, or without `resume`).
-Curated curate(const OpenModel& opened, std::span<const std::string> paths,
+// Writes OUTPUT/manifest.jsonl, report.html and images/, shards/ or images.txt. Throws
+// invalid_argument when OUTPUT holds another run (one with another recipe, model or list of files,
+// or without `resume`).
+Curated curate(const OpenModel& opened, std::span<const Source> sources,
                const CurateOptions& options);
 
 // In curate_report.cpp.
-void write_curate_report(const std::string& path, const Curated& curated,
+void write_curate_report(const std::string& path, const Curated& curated, const Recipe& recipe,
                          const DecodeOptions& decode);
 
 }  // namespace ocelli

@@ -5,6 +5,8 @@
 
 #include "ocelli/base/file.h"
 #include "ocelli/curate/curate.h"
+#include "ocelli/curate/multi_crop.h"
+#include "ocelli/engine/inputs.h"
 #include "ocelli/engine/page.h"
 #include "ocelli/engine/thumbnail.h"
 
@@ -12,7 +14,7 @@ namespace ocelli {
 namespace {
 
 constexpr int64_t kThumbnail = 200;
-constexpr int kExamples = 8, kBins = 24;
+constexpr int kExamples = 8, kBins = 24, kViews = 4;
 constexpr std::array<std::string_view, 5> kStages = {"collect", "quality", "embed", "dedup",
                                                      "retrieve"};
 
@@ -27,6 +29,16 @@ img{width:100%;height:7rem;object-fit:contain;background:var(--paper);border-rad
 figcaption,small{font-size:.78rem;color:var(--soft);overflow-wrap:anywhere}
 svg{width:100%;height:6rem;display:block}
 rect{fill:var(--bar)}
+rect.cut{fill:var(--bad);opacity:.18}
+.cluster{display:grid;grid-template-columns:11rem 1fr;gap:1rem;align-items:center;
+border-top:1px solid var(--line);padding:.5rem 0}
+.cluster .row{grid-template-columns:repeat(6,minmax(0,1fr));gap:.4rem}
+.cluster img{height:4.5rem;object-fit:cover}
+.cluster i{display:block;height:.7rem;border-radius:3px;width:var(--p);margin:.15rem 0;
+background:var(--line)}
+.cluster i.after{background:var(--bar)}
+.views{display:flex;gap:.4rem;align-items:end;margin:.6rem 0;zoom:.84}
+.views img{width:auto;height:auto;border-radius:3px}
 )";
 
 std::string funnel(const Curated& curated) {
@@ -47,17 +59,81 @@ std::string funnel(const Curated& curated) {
   return html + "</div></section>\n";
 }
 
-std::string figure(const Fate& fate, const DecodeOptions& decode) {
-  std::string picture;
+std::string picture(const std::string& path, const DecodeOptions& decode) {
   try {
-    picture = fmt::format("<img alt=\"\" src=\"{}\">",
-                          page::inline_jpeg(thumbnail(fate.path, kThumbnail, kThumbnail, decode)));
+    return fmt::format("<img alt=\"\" title=\"{}\" src=\"{}\">", page::escape(path),
+                       page::inline_jpeg(thumbnail(path, kThumbnail, kThumbnail, decode)));
   } catch (const Error& error) {
     if (error.code() == ErrorCode::cancelled) throw;
-    picture = "<small>no picture</small>";
+    return "<small>no picture</small>";
   }
-  return fmt::format("<figure>{}<figcaption title=\"{}\">{}</figcaption></figure>\n", picture,
-                     page::escape(fate.path), page::escape(fate.why));
+}
+
+std::string figure(const Fate& fate, const DecodeOptions& decode) {
+  return fmt::format("<figure>{}<figcaption>{}</figcaption></figure>\n", picture(fate.path, decode),
+                     page::escape(fate.why));
+}
+
+// Bars for all images and for those kept, as shares of the largest, and what is in each cluster.
+std::string clusters(const Curated& curated, const DecodeOptions& decode) {
+  if (curated.clusters.empty()) return "";
+  int64_t before = 0, after = 0;
+  for (const Cluster& c : curated.clusters) {
+    before += c.before;
+    after += c.after;
+  }
+  const auto share = [](int64_t part, int64_t whole) {
+    return 100 * static_cast<double>(part) / static_cast<double>(std::max<int64_t>(whole, 1));
+  };
+  double most = 0;
+  for (const Cluster& c : curated.clusters) {
+    most = std::max({most, share(c.before, before), share(c.after, after)});
+  }
+  std::string html = fmt::format(
+      "<section><h2>Clusters, before and after</h2><small>k-means over all {} that could be "
+      "embedded; upper bars are their share of these, lower ones of the {} kept</small>\n",
+      before, after);
+  for (const Cluster& c : curated.clusters) {
+    const double b = share(c.before, before), a = share(c.after, after);
+    html += fmt::format(
+        "<div class=\"cluster\"><div><i style=\"--p:{:.1f}%\"></i><i class=\"after\" "
+        "style=\"--p:{:.1f}%\"></i><small>{} ({:.1f} %) to {} ({:.1f} %)</small></div>"
+        "<div class=\"row\">",
+        100 * b / most, 100 * a / most, c.before, b, c.after, a);
+    for (const int64_t i : c.examples) html += picture(curated.fates[i].path, decode);
+    html += "</div></div>\n";
+  }
+  return html + "</section>\n";
+}
+
+// What a self-supervised model would see of some of the images.
+std::string views(const Curated& curated, uint64_t seed, const DecodeOptions& decode) {
+  std::vector<const Fate*> kept;
+  for (const Fate& f : curated.fates) {
+    if (f.stage.empty()) kept.push_back(&f);
+  }
+  std::string html;
+  const size_t shown = std::min<size_t>(kept.size(), kViews);
+  for (size_t i = 0; i < shown; ++i) {
+    try {
+      const Image image = decode_input(kept[i * kept.size() / shown]->path, decode);
+      html += "<div class=\"views\">";
+      for (const Image& view : multi_crop(image, seed + i)) {
+        html += fmt::format("<img alt=\"\" src=\"{}\">", page::inline_jpeg(view));
+      }
+      html += "</div>\n";
+    } catch (const Error& error) {
+      if (error.code() == ErrorCode::cancelled) throw;
+    }
+  }
+  if (html.empty()) return "";
+  const MultiCrop m;
+  return fmt::format(
+             "<section><h2>Multi-crop</h2><small>{} crops of {} pixels from {:g} to {:g} of the "
+             "area, {} of {} from {:g} to {:g}</small>\n",
+             m.global_crops, m.global_size, m.global_low, m.global_high, m.local_crops,
+             m.local_size, m.local_low, m.local_high) +
+         html + "</section>\n";
 }
 
 // Examples spread evenly over all of a stage.
@@ -75,19 +151,31 @@ std::string examples(const Curated& curated, std::string_view stage, std::string
   return html + "</div></section>\n";
 }
 
-std::string histogram(const Curated& curated, std::string_view title, double high,
-                      double (*measure)(const QualityMeasures&)) {
+struct Histogram {
+  std::string_view title;
+  double high;  // of the axis, which begins at 0
+  double (*measure)(const QualityMeasures&);
+  double least, most;  // what the recipe lets through
+};
+
+// What is beyond the limits is shaded.
+std::string histogram(const Curated& curated, const Histogram& h) {
   std::array<int64_t, kBins> bins{};
   for (const Fate& f : curated.fates) {
     if (f.measures.width == 0) continue;
-    const double share = std::clamp(measure(f.measures) / high, 0.0, 1.0);
+    const double share = std::clamp(h.measure(f.measures) / h.high, 0.0, 1.0);
     ++bins[std::min(static_cast<int>(share * kBins), kBins - 1)];
   }
   const auto most = static_cast<double>(std::max<int64_t>(*std::ranges::max_element(bins), 1));
   std::string html = fmt::format(
       "<div>{} <small>0 to {:g}</small><svg viewBox=\"0 0 {} 100\" "
       "preserveAspectRatio=\"none\">",
-      title, high, kBins);
+      h.title, h.high, kBins);
+  const auto at = [&](double value) { return kBins * std::clamp(value / h.high, 0.0, 1.0); };
+  html += fmt::format(
+      "<rect class=\"cut\" width=\"{:.2f}\" height=\"100\"/>"
+      "<rect class=\"cut\" x=\"{:.2f}\" width=\"{:.2f}\" height=\"100\"/>",
+      at(h.least), at(h.most), kBins - at(h.most));
   for (int i = 0; i < kBins; ++i) {
     const double height = 100 * static_cast<double>(bins[i]) / most;
     html += fmt::format("<rect x=\"{}.05\" y=\"{:.1f}\" width=\".9\" height=\"{:.1f}\"/>", i,
@@ -98,29 +186,41 @@ std::string histogram(const Curated& curated, std::string_view title, double hig
 
 }  // namespace
 
-void write_curate_report(const std::string& path, const Curated& curated,
+void write_curate_report(const std::string& path, const Curated& curated, const Recipe& recipe,
                          const DecodeOptions& decode) {
   using M = QualityMeasures;
+  constexpr double kAll = 1e9;
+  const QualityLimits& q = recipe.quality;
   AtomicFile file(path);
   file.write(page::head("Ocelli: curation", kStyle));
   file.write(fmt::format("<header><h1>Curation</h1><p>{} of {} files kept</p></header>\n<main>\n",
                          curated.kept, curated.fates.size()));
   file.write(funnel(curated));
   file.write(
-      std::string_view("<section><h2>Measures of all that could be decoded</h2>"
-                       "<div class=\"row\">\n"));
-  file.write(histogram(curated, "sharpness (log2)", 14,
-                       [](const M& m) { return std::log2(1 + m.sharpness); }));
-  file.write(histogram(curated, "brightness", 1, [](const M& m) { return m.brightness; }));
-  file.write(histogram(curated, "contrast", 0.5, [](const M& m) { return m.contrast; }));
-  file.write(histogram(curated, "entropy", 8, [](const M& m) { return m.entropy; }));
-  file.write(histogram(curated, "one colour", 1, [](const M& m) { return m.solid; }));
-  file.write(histogram(curated, "aspect", 4, [](const M& m) { return m.aspect(); }));
+      std::string_view("<section><h2>Measures of all that could be decoded; what is shaded is left "
+                       "out</h2><div class=\"row\">\n"));
+  for (const Histogram& h : {
+           Histogram{"sharpness (log2)", 14, [](const M& m) { return std::log2(1 + m.sharpness); },
+                     std::log2(1 + q.min_sharpness), kAll},
+           Histogram{"brightness", 1, [](const M& m) { return m.brightness; }, q.min_brightness,
+                     q.max_brightness},
+           Histogram{"contrast", 0.5, [](const M& m) { return m.contrast; }, q.min_contrast, kAll},
+           Histogram{"entropy", 8, [](const M& m) { return m.entropy; }, q.min_entropy, kAll},
+           Histogram{"one colour", 1, [](const M& m) { return m.solid; }, 0, q.max_solid},
+           Histogram{"aspect", 6, [](const M& m) { return m.aspect(); }, 0, q.max_aspect},
+           Histogram{"shorter side (log2)", 13,
+                     [](const M& m) { return std::log2(1.0 + std::min(m.width, m.height)); },
+                     std::log2(1.0 + static_cast<double>(q.min_side)), kAll},
+       }) {
+    file.write(histogram(curated, h));
+  }
   file.write(std::string_view("</div></section>\n"));
+  file.write(clusters(curated, decode));
   for (const std::string_view stage : kStages) {
     file.write(examples(curated, stage, fmt::format("Left out by {}", stage), decode));
   }
   file.write(examples(curated, "", "Kept", decode));
+  file.write(views(curated, recipe.seed, decode));
   file.write(std::string_view("</main></body></html>\n"));
   file.commit();
 }

@@ -1,36 +1,40 @@
 #include "ocelli/curate/dedup.h"
 
 #include <algorithm>
-#include <filesystem>
+#include <nlohmann/json.hpp>
 #include <numeric>
 #include <set>
 #include <tuple>
 
 #include "ocelli/base/threads.h"
+#include "ocelli/curate/borders.h"
 #include "ocelli/curate/exact.h"
-#include "ocelli/curate/perceptual_hash.h"
+#include "ocelli/curate/journal.h"
 #include "ocelli/engine/embed.h"
+#include "ocelli/engine/inputs.h"
+#include "ocelli/hub/digest.h"
 #include "ocelli/index/dot.h"
 #include "ocelli/index/knn_graph.h"
 
 namespace ocelli {
 namespace {
 
-namespace fs = std::filesystem;
-
 constexpr size_t kSketches = 1024;  // held at a time
-constexpr size_t kMostHashes = 50000;
-constexpr int kNearHash = 10;  // bits
+constexpr int64_t kFew = 1000;      // images, all of whose pairs are candidates
+constexpr size_t kMostHashes = 20000;
 
-// Pairs of rows whose perceptual hashes are near, with the cosines of their embeddings.
+// Pairs of rows whose perceptual hashes are near, with the cosines of their embeddings; all pairs
+// of few rows.
 void add_hash_pairs(HalfRows rows, const NearOptions& options, std::vector<ScoredPair>& pairs) {
-  const std::vector<uint64_t>& hashes = options.hashes;
+  const auto& hashes = options.hashes;
   if (hashes.size() > kMostHashes) return;
+  const bool all = rows.count <= kFew;
   std::vector<float> query(rows.width);
-  for (RowId a = 0; a < hashes.size(); ++a) {
+  const auto count = static_cast<RowId>(hashes.size());
+  for (RowId a = 0; a < count; ++a) {
     std::vector<RowId> near;
-    for (RowId b = a + 1; b < hashes.size(); ++b) {
-      if (hash_distance(hashes[a], hashes[b]) <= kNearHash) near.push_back(b);
+    for (RowId b = a + 1; b < count; ++b) {
+      if (all || hash_distance(hashes[a], hashes[b]) <= kNearHash) near.push_back(b);
     }
     if (near.empty()) continue;
     std::vector<float> cosines(near.size());
@@ -71,7 +75,8 @@ class SecondLook {
 
   std::vector<LookedAt> operator()(const std::vector<ScoredPair>& pairs) {
     std::vector<LookedAt> looked(pairs.size());
-    for (size_t begin = 0; begin < pairs.size();) {
+    if (!options_.journal.empty()) journal_.emplace(options_.journal);
+    for (size_t begin = remember(pairs, looked); begin < pairs.size();) {
       std::set<RowId> wanted;
       size_t end = begin;
       while (end < pairs.size() && wanted.size() < kSketches) {
@@ -99,7 +104,7 @@ class SecondLook {
       for (int64_t i = begin; i < end; ++i) {
         throw_if_cancelled();
         try {
-          made[i] = sketch(opened_, decode_image_file(paths_[missing[i]], options_.run.decode));
+          made[i] = sketch(opened_, decode_input(paths_[missing[i]], options_.run.decode));
         } catch (const Error& error) {
           if (options_.run.strict || error.code() == ErrorCode::cancelled) throw;
           failures[i] = error;
@@ -114,8 +119,31 @@ class SecondLook {
     }
   }
 
+  // The pairs that the journal has, a line each: [score, "why"], or [] for one without a score.
+  size_t remember(const std::vector<ScoredPair>& pairs, std::vector<LookedAt>& looked) const {
+    if (!journal_) return 0;
+    const size_t count = std::min(journal_->lines().size(), pairs.size());
+    for (size_t i = 0; i < count; ++i) {
+      const auto line = nlohmann::json::parse(journal_->lines()[i], nullptr, false);
+      if (!line.is_array() || line.size() != 2) continue;
+      looked[i] = {{pairs[i].a, pairs[i].b, line[0].get<float>()}, line[1].get<std::string>()};
+    }
+    return count;
+  }
+
+  void note(const std::vector<LookedAt>& looked, size_t begin, size_t end) {
+    if (!journal_) return;
+    std::string lines;
+    for (size_t i = begin; i < end; ++i) {
+      lines += looked[i].why.empty()
+                   ? "[]\n"
+                   : nlohmann::json{looked[i].pair.score, looked[i].why}.dump() + "\n";
+    }
+    journal_->append(lines);
+  }
+
   void run(const std::vector<ScoredPair>& pairs, size_t begin, size_t end,
-           std::vector<LookedAt>& looked) const {
+           std::vector<LookedAt>& looked) {
     constexpr size_t kStride = 512;  // pairs between two reports
     for (size_t from = begin; from < end; from += kStride) {
       const size_t to = std::min(from + kStride, end);
@@ -125,6 +153,7 @@ class SecondLook {
           look(pairs[i], looked[i]);
         }
       });
+      note(looked, from, to);
       if (options_.run.progress) {
         options_.run.progress(static_cast<int64_t>(to), static_cast<int64_t>(pairs.size()));
       }
@@ -134,8 +163,8 @@ class SecondLook {
   void look(const ScoredPair& pair, LookedAt& into) const {
     const auto a = sketches_.find(pair.a), b = sketches_.find(pair.b);
     if (a == sketches_.end() || b == sketches_.end()) return;
-    const PairEvidence evidence = compare(a->second, b->second, pair.score);
-    into = {{pair.a, pair.b, duplicate_score(evidence)}, describe(evidence)};
+    const auto evidence = compare(a->second, b->second, pair.score);
+    if (evidence) into = {{pair.a, pair.b, duplicate_score(*evidence)}, describe(*evidence)};
   }
 
   const OpenModel& opened_;
@@ -144,17 +173,18 @@ class SecondLook {
   std::vector<ItemError>& errors_;
   std::map<RowId, ImageSketch> sketches_;
   std::set<RowId> failed_;
+  std::optional<Journal> journal_;
 };
 
 }  // namespace
 
-FileFacts file_facts(const std::string& path, int64_t pixels) {
-  std::error_code ignored;
-  FileFacts facts{pixels};
-  facts.bytes = static_cast<int64_t>(fs::file_size(path, ignored));
-  if (ignored) facts.bytes = 0;
-  const auto time = fs::last_write_time(path, ignored);
-  if (!ignored) facts.time = time.time_since_epoch().count();
+FileFacts file_facts(const std::string& path, const Image& image) {
+  const auto [bytes, time] = input_facts(path);
+  FileFacts facts{image.height() * image.width(), bytes, time, 0};
+  const double share = share_without_borders(image);
+  facts.content = static_cast<int64_t>(share * static_cast<double>(facts.pixels));
+  // A bordered copy is often an enlarged one; twice the pixels make up for that.
+  if (share < 1) facts.content /= 2;
   return facts;
 }
 
@@ -163,10 +193,24 @@ std::vector<int64_t> keep_order(std::span<const std::string> paths,
   std::vector<int64_t> order(paths.size()), rank(paths.size());
   std::iota(order.begin(), order.end(), 0);
   std::ranges::sort(order, {}, [&](int64_t i) {
-    return std::tuple(-facts[i].pixels, -facts[i].bytes, facts[i].time, paths[i], i);
+    return std::tuple(-facts[i].content, -facts[i].bytes, facts[i].time, paths[i], i);
   });
   for (size_t i = 0; i < order.size(); ++i) rank[order[i]] = static_cast<int64_t>(i);
   return rank;
+}
+
+std::string why_kept(const FileFacts& kept, const std::vector<FileFacts>& others) {
+  const auto all = [&](auto member, auto than) {
+    return std::ranges::all_of(others,
+                               [&](const FileFacts& f) { return than(kept.*member, f.*member); });
+  };
+  const bool most = all(&FileFacts::pixels, std::greater_equal{});
+  if (all(&FileFacts::content, std::greater{})) {
+    return most ? "most pixels" : "most pixels without borders";
+  }
+  if (all(&FileFacts::bytes, std::greater{})) return "most pixels, least compressed";
+  if (all(&FileFacts::time, std::less{})) return "the oldest of the best";
+  return "the first by name of the best";
 }
 
 std::vector<LookedAt> near_pairs(const OpenModel& opened, std::span<const std::string> paths,
@@ -180,7 +224,7 @@ namespace {
 
 struct Hashes {
   std::string bytes, pixels;
-  uint64_t perceptual = 0;
+  PerceptualHash perceptual = {};
   FileFacts facts;
   std::optional<Error> error;
 };
@@ -188,11 +232,13 @@ struct Hashes {
 Hashes hash_file(const std::string& path, const RunOptions& run) {
   Hashes h;
   try {
-    h.bytes = file_hash(path);
-    const Image image = decode_image_file(path, run.decode);
+    const std::string contents = read_input(path);
+    const auto bytes = std::as_bytes(std::span(contents));
+    h.bytes = hub::sha256_of({bytes});
+    const Image image = decode_image(bytes, path, run.decode);
     h.pixels = pixel_hash(image);
     h.perceptual = perceptual_hash(image);
-    h.facts = file_facts(path, image.height() * image.width());
+    h.facts = file_facts(path, image);
   } catch (const Error& error) {
     if (run.strict || error.code() == ErrorCode::cancelled) throw;
     h.error = error;
@@ -290,17 +336,6 @@ void keep_pairs_against(int64_t against, std::vector<LookedAt>& pairs, size_t ex
     }
   }
   pairs = std::move(kept);
-}
-
-std::string why_kept(const FileFacts& kept, const std::vector<FileFacts>& others) {
-  const auto all = [&](auto member, auto than) {
-    return std::ranges::all_of(others,
-                               [&](const FileFacts& f) { return than(kept.*member, f.*member); });
-  };
-  if (all(&FileFacts::pixels, std::greater{})) return "most pixels";
-  if (all(&FileFacts::bytes, std::greater{})) return "most pixels, least compressed";
-  if (all(&FileFacts::time, std::less{})) return "the oldest of the best";
-  return "the first by name of the best";
 }
 
 void add_groups(const DedupOptions& options, Duplicates& result) {

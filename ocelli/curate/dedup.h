@@ -2,6 +2,7 @@
 // second look at each pair that these do not rule out.
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <optional>
 #include <vector>
@@ -12,16 +13,19 @@
 
 namespace ocelli {
 
-// What decides which of several copies is kept: more pixels, then more bytes (less compressed),
-// then the older file, then the name.
+// What decides which of several copies is kept: more pixels without the borders, then more bytes
+// (less compressed), then the older file, then the name.
 struct FileFacts {
   int64_t pixels = 0, bytes = 0;
-  int64_t time = 0;  // of the last change, nanoseconds
+  int64_t time = 0;     // of the last change, nanoseconds
+  int64_t content = 0;  // pixels without borders; half as many where there are some
 };
-FileFacts file_facts(const std::string& path, int64_t pixels);
+FileFacts file_facts(const std::string& path, const Image& image);
 // The place of each file in that order.
 std::vector<int64_t> keep_order(std::span<const std::string> paths,
                                 const std::vector<FileFacts>& facts);
+// In words, what it has before its copies.
+std::string why_kept(const FileFacts& kept, const std::vector<FileFacts>& others);
 
 struct LookedAt {
   ScoredPair pair;
@@ -30,26 +34,29 @@ struct LookedAt {
 
 struct NearOptions {
   int64_t k = 64;             // neighbours of an image that are compared with it
-  float least_cosine = 0.3f;  // pairs below it surely show something else
+  float least_cosine = 0.2f;  // pairs below it surely show something else
   RunOptions run = {};        // its progress counts pairs
   // Where not 0: only pairs of one of so many first rows with one of the others.
   int64_t against = 0;
   uint64_t seed = 0;
-  // Of each row, or none: pairs that differ in few bits are looked at, too, however far apart their
-  // embeddings are (pixelated, posterised). Not beyond 50000 rows, where all pairs are too many.
-  std::vector<uint64_t> hashes = {};
+  // Of each row: pairs that differ in few bits are looked at, too, however far apart their
+  // embeddings are (pixelated, negatives). Not beyond 20000 rows, where all pairs are too many.
+  std::vector<PerceptualHash> hashes = {};
+  // Keeps what was found so far, so that a run that was killed goes on; none when empty.
+  std::filesystem::path journal = {};
 };
 
-// Pairs whose embeddings are near, with scores; rows are those of `paths`. An image that cannot be
-// read any more is added to `errors`, and its pairs are left out.
+// Pairs whose embeddings are near, with scores; among few images all pairs are looked at. Rows are
+// those of `paths`. An image that cannot be read any more is added to `errors`, and its pairs are
+// left out.
 std::vector<LookedAt> near_pairs(const OpenModel& opened, std::span<const std::string> paths,
                                  HalfRows rows, const NearOptions& options,
                                  std::vector<ItemError>& errors);
 
 struct ExactCopies {
-  std::vector<FileFacts> facts;   // of each file
-  std::vector<uint64_t> hashes;   // perceptual, of each file
-  std::vector<LookedAt> pairs;    // of a file and the first one with the same bytes or pixels
+  std::vector<FileFacts> facts;        // of each file
+  std::vector<PerceptualHash> hashes;  // of each file
+  std::vector<LookedAt> pairs;         // of a file and the first one with the same bytes or pixels
   std::vector<int64_t> distinct;  // files that can be read and are no copies of one before them
   std::vector<ItemError> errors;
 };

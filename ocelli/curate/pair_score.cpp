@@ -4,7 +4,6 @@
 #include <cmath>
 #include <numbers>
 
-#include "ocelli/curate/perceptual_hash.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/reduce.h"
@@ -16,6 +15,9 @@ namespace {
 // that all patches of a thing are alike.
 constexpr double kLayer = 0.6;  // of the depth
 constexpr float kPromising = 0.2f;
+// What brings two pictures together.
+constexpr float kNearCosine = 0.3f;
+constexpr int kSpeaking = 5;  // keypoints that agree
 
 // Height and width in patches, of about the model's own area and the picture's aspect.
 std::array<int64_t, 2> grid_of(const OpenModel& opened, const Image& image, int64_t patch) {
@@ -61,29 +63,30 @@ Image mirror(const Image& image) {
   return result;
 }
 
-struct Hypothesis {
-  Affine map;
-  int matches = 0;
+struct Hypothesis : Vote {
   float correlation = -1;
 };
 
-// The whole of one picture on the whole of the other, in the eight ways to lay it.
+// The whole of one picture on the whole of the other, in the eight ways to lay it, and each as its
+// negative.
 void add_whole_frames(const GreyPyramid& a, const GreyPyramid& b, std::vector<Hypothesis>& into) {
   const Affine unit{1 / a.width(), 0, 0, 0, 1 / a.height(), 0};
   const Affine stretch{b.width(), 0, 0, 0, b.height(), 0};
   const Affine flip{-1, 0, 1, 0, 1, 0}, turn{0, -1, 1, 1, 0, 0};
   Affine way;
   for (int i = 0; i < 4; ++i) {
-    into.push_back({stretch * way * unit});
-    into.push_back({stretch * flip * way * unit});
+    for (const float sign : {1.0f, -1.0f}) {
+      into.push_back({{stretch * way * unit, 0, sign}});
+      into.push_back({{stretch * flip * way * unit, 0, sign}});
+    }
     way = turn * way;
   }
 }
 
 void add_votes(const ImageSketch& a, const ImageSketch& b, std::vector<Hypothesis>& into) {
-  for (const Vote& v : vote(a.patches, b.patches, 3)) into.push_back({v.map, v.matches});
+  for (const Vote& v : vote(a.patches, b.patches, 3)) into.push_back({v});
   const Affine flip{-1, 0, b.grey.width(), 0, 1, 0};
-  for (const Vote& v : vote(a.patches, b.mirrored, 3)) into.push_back({flip * v.map, v.matches});
+  for (const Vote& v : vote(a.patches, b.mirrored, 3)) into.push_back({{flip * v.map, v.matches}});
 }
 
 // Refined on a level with the picture of finer detail as the one that is walked over.
@@ -91,8 +94,8 @@ bool refine_either(const GreyPyramid& a, const GreyPyramid& b, int level, Hypoth
   const bool swapped = std::abs(h.map.determinant()) > 1;
   const GreyPyramid &first = swapped ? b : a, &second = swapped ? a : b;
   Affine map = swapped ? h.map.inverse() : h.map;
-  if (!refine(first, second, level, map)) return false;
-  h.correlation = correlation(first, second, level, map);
+  if (!refine(first, second, level, map, h.sign)) return false;
+  h.correlation = correlation(first, second, level, map, h.sign);
   h.map = swapped ? map.inverse() : map;
   return true;
 }
@@ -100,7 +103,7 @@ bool refine_either(const GreyPyramid& a, const GreyPyramid& b, int level, Hypoth
 }  // namespace
 
 ImageSketch sketch(const OpenModel& opened, const Image& image) {
-  ImageSketch result{perceptual_hash(image), GreyPyramid(image), {}, {}};
+  ImageSketch result{perceptual_hash(image), find_keypoints(image), GreyPyramid(image), {}, {}};
   const auto layout = opened.model->token_layout();
   const int64_t patch = layout ? layout->patch : 32;
   const auto [rows, columns] = grid_of(opened, image, patch);
@@ -115,9 +118,13 @@ ImageSketch sketch(const OpenModel& opened, const Image& image) {
   return result;
 }
 
-PairEvidence compare(const ImageSketch& a, const ImageSketch& b, float cosine) {
+std::optional<PairEvidence> compare(const ImageSketch& a, const ImageSketch& b, float cosine) {
   PairEvidence evidence{.cosine = cosine, .hash_distance = hash_distance(a.hash, b.hash)};
   std::vector<Hypothesis> all;
+  const std::vector<Vote> votes = vote(a.keypoints, b.keypoints);
+  for (const Vote& v : votes) all.push_back({v});
+  const bool speaks = !votes.empty() && votes[0].matches >= kSpeaking;
+  if (cosine < kNearCosine && evidence.hash_distance > kNearHash && !speaks) return std::nullopt;
   add_votes(a, b, all);
   add_whole_frames(a.grey, b.grey, all);
   std::erase_if(all, [&](Hypothesis& h) {
@@ -126,6 +133,8 @@ PairEvidence compare(const ImageSketch& a, const ImageSketch& b, float cosine) {
   });
   std::ranges::stable_sort(all, std::greater{}, &Hypothesis::correlation);
   if (all.size() > 3) all.resize(3);
+  // Keypoints place small pictures better than a coarse level can.
+  if (!votes.empty()) all.push_back({votes[0]});
   std::erase_if(all, [&](Hypothesis& h) { return !refine_either(a.grey, b.grey, 2, h); });
   if (all.empty()) return evidence;
   Hypothesis best = *std::ranges::max_element(all, {}, &Hypothesis::correlation);
@@ -135,8 +144,9 @@ PairEvidence compare(const ImageSketch& a, const ImageSketch& b, float cosine) {
   evidence.matches = best.matches;
   const Affine& map = best.map;
   const bool swapped = std::abs(map.determinant()) > 1;
-  evidence.agreement =
-      swapped ? agreement(b.grey, a.grey, map.inverse()) : agreement(a.grey, b.grey, map);
+  evidence.agreement = swapped ? agreement(b.grey, a.grey, map.inverse(), best.sign)
+                               : agreement(a.grey, b.grey, map, best.sign);
+  evidence.negative = best.sign < 0;
   evidence.mirrored = map.determinant() < 0;
   evidence.scale = std::sqrt(std::abs(map.determinant()));
   evidence.turn = std::atan2(map.yx, map.yy) * 180 / std::numbers::pi;
@@ -152,12 +162,13 @@ float duplicate_score(const PairEvidence& e) {
 std::string describe(const PairEvidence& e) {
   std::string text;
   const auto add = [&](const std::string& words) { text += (text.empty() ? "" : ", ") + words; };
+  if (e.negative) add("negative");
   if (e.mirrored) add("mirrored");
   if (std::abs(e.turn) >= 1.5) add(fmt::format("turned by {:.0f} degrees", e.turn));
   if (e.agreement.overlap > 0) add(fmt::format("{:.0f} % overlap", 100 * e.agreement.overlap));
   add(fmt::format("patterns agree to {:.2f}", e.agreement.median));
   add(fmt::format("cosine {:.2f}", e.cosine));
-  if (e.hash_distance <= 10)
+  if (e.hash_distance <= kNearHash)
     add(fmt::format("perceptual hash differs in {} bits", e.hash_distance));
   return text;
 }

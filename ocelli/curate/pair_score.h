@@ -1,9 +1,12 @@
 // The second look: are two pictures the same photograph?
 #pragma once
 
+#include <optional>
 #include <string>
 
+#include "ocelli/curate/keypoints.h"
 #include "ocelli/curate/patch_match.h"
+#include "ocelli/curate/perceptual_hash.h"
 #include "ocelli/curate/registration.h"
 #include "ocelli/engine/open.h"
 
@@ -11,7 +14,8 @@ namespace ocelli {
 
 // What a comparison needs of a picture. About 400 KB with ViT-Ti.
 struct ImageSketch {
-  uint64_t hash = 0;
+  PerceptualHash hash = {};
+  Keypoints keypoints;
   GreyPyramid grey;
   PatchGrid patches, mirrored;  // of the picture and of its mirror image
 };
@@ -21,14 +25,16 @@ ImageSketch sketch(const OpenModel& opened, const Image& image);
 struct PairEvidence {
   float cosine = 0;  // of the embeddings
   int hash_distance = 64;
-  int matches = 0;        // patches that vote for the transform
+  int matches = 0;        // keypoints or patches that vote for the transform
   float correlation = 0;  // of everything that lies over each other
   Agreement agreement = {};
-  bool mirrored = false;
+  bool mirrored = false, negative = false;
   double scale = 1, turn = 0;  // of the transform; turn in degrees
 };
 
-PairEvidence compare(const ImageSketch& a, const ImageSketch& b, float cosine);
+// Pictures that neither the cosine nor the hashes nor their keypoints bring together are not laid
+// over each other: no evidence.
+std::optional<PairEvidence> compare(const ImageSketch& a, const ImageSketch& b, float cosine);
 
 // The probability that it is the same photograph, by a fixed formula (docs/curation.md).
 float duplicate_score(const PairEvidence& evidence);

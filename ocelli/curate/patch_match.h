@@ -17,11 +17,6 @@ struct PatchGrid {
   double height = 0, width = 0;
 };
 
-struct Vote {
-  Affine map;  // from `a` to `b`
-  int matches = 0;
-};
-
 // The transforms with the most matches, best first, at most `count`, none like another.
 std::vector<Vote> vote(const PatchGrid& a, const PatchGrid& b, int count);
 

@@ -1,11 +1,25 @@
 #include "ocelli/curate/recipe.h"
 
 #include <fmt/ranges.h>
+
+#include <stdexcept>
+
+// toml++ 3.3 asserts what a broken file may well get wrong, and takes it for granted in a release.
+namespace {
+[[noreturn]] void fail_assertion() {
+  throw std::logic_error("toml++");
+}
+}  // namespace
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(expression) (static_cast<bool>(expression) ? void() : fail_assertion())
 #include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <sstream>
 
 #include "ocelli/base/file.h"
 
@@ -82,7 +96,9 @@ std::map<std::string, Section> sections(Recipe& r) {
         {"neighbours", number(r.neighbours, 1, kMany)},
         {"target", number(r.target, 0, kMany)},
         {"clusters", list(r.clusters)}}},
-      {"export", {{"format", word(r.format, {"folder", "list"})}}},
+      {"export",
+       {{"format", word(r.format, {"folder", "list", "shards"})},
+        {"shard_images", number(r.shard_images, 1, kMany)}}},
   };
 }
 
@@ -110,9 +126,45 @@ void apply(const toml::table& table, const Section& section, const std::string& 
   }
 }
 
+// Is every character of the line that is neither in quotes nor in a remark ASCII?
+bool is_plain(std::string_view line) {
+  char quote = '\0';
+  for (size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    if (quote != '\0') {
+      if (c == '\\' && quote == '"') ++i;
+      if (c == quote) quote = '\0';
+    } else if (c == '#') {
+      return true;
+    } else if (c == '"' || c == '\'') {
+      quote = c;
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
+      return false;
+    }
+  }
+  return true;
+}
+
+// toml++ 3.3 is undefined (__builtin_unreachable) for letters beyond ASCII where a space may be.
+// Text of several lines is refused, so that each line stands for itself.
+void check_lines(const std::string& text, const std::string& name) {
+  std::istringstream lines(text);
+  int number = 0;
+  const auto refuse_if = [&](bool wrong, std::string_view why) {
+    if (wrong) fail(ErrorCode::corrupt_data, "{}: line {}: {}", name, number, why);
+  };
+  for (std::string line; std::getline(lines, line);) {
+    ++number;
+    refuse_if(line.find("\"\"\"") != line.npos || line.find("'''") != line.npos,
+              "text of several lines has no place in a recipe");
+    refuse_if(!is_plain(line), "letters beyond ASCII belong into quotes");
+  }
+}
+
 }  // namespace
 
 Recipe parse_recipe(const std::string& text, const std::string& name) {
+  check_lines(text, name);
   Recipe recipe;
   const auto known = sections(recipe);
   try {
@@ -127,6 +179,8 @@ Recipe parse_recipe(const std::string& text, const std::string& name) {
   } catch (const toml::parse_error& error) {
     fail(ErrorCode::corrupt_data, "{}: line {}: {}", name, error.source().begin.line,
          error.description());
+  } catch (const std::logic_error&) {
+    fail(ErrorCode::corrupt_data, "{}: is no TOML", name);
   }
   for (const int64_t n : recipe.clusters) {
     check(n >= 1, "{}: retrieve.clusters has {}; numbers from 1 on are needed", name, n);
@@ -140,11 +194,11 @@ Recipe read_recipe(const std::filesystem::path& file) {
 
 std::string recipe_text(const Recipe& r) {
   const QualityLimits& q = r.quality;
-  return fmt::format("{} {} {} {} | {} {} {} {} {} {} {} {} | {} {} {} | {} {} {} {} | {}", r.seed,
-                     r.keep_animated, r.keep_wrong_extension, r.max_pixels, q.min_side,
+  return fmt::format("{} {} {} {} | {} {} {} {} {} {} {} {} | {} {} {} | {} {} {} {} | {} {}",
+                     r.seed, r.keep_animated, r.keep_wrong_extension, r.max_pixels, q.min_side,
                      q.max_aspect, q.min_sharpness, q.min_brightness, q.max_brightness,
                      q.min_contrast, q.min_entropy, q.max_solid, r.dedup, r.near, r.against,
-                     r.seeds, r.neighbours, r.target, r.clusters, r.format);
+                     r.seeds, r.neighbours, r.target, r.clusters, r.format, r.shard_images);
 }
 
 }  // namespace ocelli

@@ -21,7 +21,8 @@ struct Recipe {
   int64_t neighbours = 4;               // of each seed
   int64_t target = 0;                   // images after balancing; 0: all
   std::vector<int64_t> clusters = {};   // of each level; none: chosen by the number of images
-  std::string format = "folder";        // or "list"
+  std::string format = "folder";        // or "list" or "shards"
+  int64_t shard_images = 1000;          // in each shard
 };
 
 // Keys are those of docs/curation.md. Throws corrupt_data for what is no TOML, invalid_argument

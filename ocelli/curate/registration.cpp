@@ -121,9 +121,9 @@ bool solve(std::array<std::array<double, 6>, 6>& a, std::array<double, 6>& b) {
   return true;
 }
 
-// One step of Gauss-Newton on sum w (A(x) - B(W x))^2, w = 1 / (1 + r^2): what was pasted over one
-// of the pictures pulls little. `map` goes between pixels of the levels.
-bool step(const GreyPyramid::Level& a, const GreyPyramid::Level& b, Affine& map) {
+// One step of Gauss-Newton on sum w (sign A(x) - B(W x))^2, w = 1 / (1 + r^2): what was pasted over
+// one of the pictures pulls little. `map` goes between pixels of the levels.
+bool step(const GreyPyramid::Level& a, const GreyPyramid::Level& b, float sign, Affine& map) {
   std::array<std::array<double, 6>, 6> hessian{};
   std::array<double, 6> gradient{};
   const double cx = static_cast<double>(a.width) / 2, cy = static_cast<double>(a.height) / 2;
@@ -134,7 +134,7 @@ bool step(const GreyPyramid::Level& a, const GreyPyramid::Level& b, Affine& map)
       const auto [qx, qy] = map(px, py);
       const auto s = sample(b, qx, qy);
       if (!s) continue;
-      const float residual = a.values[y * a.width + x] - s->value;
+      const float residual = sign * a.values[y * a.width + x] - s->value;
       const float weight = 1 / (1 + residual * residual);
       const auto ux = static_cast<float>((px - cx) * unit),
                  uy = static_cast<float>((py - cy) * unit);
@@ -240,27 +240,26 @@ Affine GreyPyramid::to_level(int i) const {
           static_cast<double>(levels_[i].height) / height(), 0};
 }
 
-bool refine(const GreyPyramid& a, const GreyPyramid& b, int finest, Affine& map) {
-  constexpr int kSteps[GreyPyramid::kLevels] = {3, 4, 5, 5};
-  for (int level = GreyPyramid::kLevels - 1; level >= finest; --level) {
-    Laid laid = lay(a, b, level, map);
-    const int other = matching_level(map, level);
-    for (int i = 0; i < kSteps[level]; ++i) {
-      if (!step(laid.a, laid.b, laid.map) || !is_sane(laid.map)) return false;
-    }
-    map = b.to_level(other).inverse() * laid.map * a.to_level(level);
+bool refine(const GreyPyramid& a, const GreyPyramid& b, int level, Affine& map, float sign) {
+  constexpr int kSteps[GreyPyramid::kLevels] = {3, 5, 8, 10};
+  Laid laid = lay(a, b, level, map);
+  const int other = matching_level(map, level);
+  for (int i = 0; i < kSteps[level]; ++i) {
+    if (!step(laid.a, laid.b, sign, laid.map) || !is_sane(laid.map)) return false;
   }
+  map = b.to_level(other).inverse() * laid.map * a.to_level(level);
   return is_sane(map);
 }
 
-float correlation(const GreyPyramid& a, const GreyPyramid& b, int level, const Affine& map) {
+float correlation(const GreyPyramid& a, const GreyPyramid& b, int level, const Affine& map,
+                  float sign) {
   const Laid laid = lay(a, b, level, map);
   Moments moments;
   add_area(laid, 0, 0, laid.a.height, laid.a.width, moments);
-  return moments.n >= 64 ? static_cast<float>(moments.correlation()) : 0;
+  return moments.n >= 64 ? sign * static_cast<float>(moments.correlation()) : 0;
 }
 
-Agreement agreement(const GreyPyramid& a, const GreyPyramid& b, const Affine& map) {
+Agreement agreement(const GreyPyramid& a, const GreyPyramid& b, const Affine& map, float sign) {
   constexpr int kLevel = 1;
   constexpr double kPattern = 0.04;  // variance of a block that has one
   const Laid laid = lay(a, b, kLevel, map);
@@ -272,7 +271,8 @@ Agreement agreement(const GreyPyramid& a, const GreyPyramid& b, const Affine& ma
       add_area(laid, top, left, kBlock, kBlock, m);
       pixels += m.n;
       if (m.n < kBlock * kBlock / 2) continue;
-      if (std::max(m.variance_a(), m.variance_b()) > kPattern) blocks.push_back(m.correlation());
+      if (std::max(m.variance_a(), m.variance_b()) > kPattern)
+        blocks.push_back(sign * m.correlation());
     }
   }
   Agreement result;

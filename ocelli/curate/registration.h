@@ -24,6 +24,14 @@ struct Affine {
 };
 Affine operator*(const Affine& outer, const Affine& inner);
 
+// A transform that matches of two pictures speak for, from the first to the second one, which is
+// a negative where the sign is -1.
+struct Vote {
+  Affine map;
+  int matches = 0;
+  float sign = 1;
+};
+
 // A picture in grey at four sizes, the longer side 256, 128, 64 and 32 pixels. Coordinates are
 // those of the largest, (0, 0) being its corner.
 class GreyPyramid {
@@ -55,13 +63,14 @@ struct Agreement {
   float overlap = 0;  // share of the picture that is overlapped more
 };
 
-// Improves `map` from coordinates of `a` to those of `b` on the levels from coarsest to `finest`.
-// False when it ran away: then `map` is of no use.
-bool refine(const GreyPyramid& a, const GreyPyramid& b, int finest, Affine& map);
+// Improves `map` from coordinates of `a` to those of `b` on a level. False when it ran away: then
+// `map` is of no use. Here and below `sign` is -1 for negatives.
+bool refine(const GreyPyramid& a, const GreyPyramid& b, int level, Affine& map, float sign = 1);
 
 // Correlation of all that lies over each other, on a level of `a`.
-float correlation(const GreyPyramid& a, const GreyPyramid& b, int level, const Affine& map);
+float correlation(const GreyPyramid& a, const GreyPyramid& b, int level, const Affine& map,
+                  float sign = 1);
 
-Agreement agreement(const GreyPyramid& a, const GreyPyramid& b, const Affine& map);
+Agreement agreement(const GreyPyramid& a, const GreyPyramid& b, const Affine& map, float sign = 1);
 
 }  // namespace ocelli

@@ -3,18 +3,38 @@
 
 #include <filesystem>
 #include <istream>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "ocelli/image/decode.h"
+
 namespace ocelli {
 
 // Files as they are, folders recursively (sorted, files with an image's extension, links followed
-// once), globs, and `-`: one name a line from `standard_input`. A named file that is missing stays
-// in the list, so that it is reported like one that cannot be decoded. Throws not_found for a
-// folder without images and for a glob that matches nothing.
+// once), tar archives (but not those in folders) as the images in them, "shard.tar/key.jpg", globs,
+// braces that no file is named after ("{000..007}.tar", "{a,b}.jpg"), and `-`: one name a line from
+// `standard_input`. A named file that is missing stays in the list, so that it is reported like one
+// that cannot be decoded; so does an archive that is cut off, after its good images. Throws
+// not_found for a folder without images and for a glob that matches nothing.
 std::vector<std::string> list_images(std::span<const std::string> arguments,
                                      std::istream& standard_input);
+
+// The bytes of what list_images() named: of a file, or of a member of an archive. Throws what
+// read_file() and TarArchive throw.
+std::string read_input(const std::string& path, size_t limit = size_t{1} << 30);
+Image decode_input(const std::string& path, const DecodeOptions& options = {});
+
+// What stands beside an image under the same key: "a/b.jpg" and ".txt" give what is in a/b.txt, or
+// nothing when there is no such file. Archives are webdataset's shards.
+std::optional<std::string> read_beside(const std::string& path, std::string_view extension);
+
+// Size in bytes and time of the last change in nanoseconds (that of the archive); 0 if unknown.
+struct InputFacts {
+  int64_t bytes = 0, time = 0;
+};
+InputFacts input_facts(const std::string& path);
 
 // The name ends like an image's.
 bool has_image_extension(const std::filesystem::path& path);

@@ -6,8 +6,8 @@
 #include <cstring>
 #include <optional>
 
-#include "ocelli/base/file.h"
 #include "ocelli/base/threads.h"
+#include "ocelli/engine/inputs.h"
 
 namespace ocelli {
 namespace {
@@ -168,7 +168,7 @@ class ImageRun {
     const std::string& path = paths_[begin + i];
     try {
       // Read, not mapped: a file that is cut short meanwhile must not end the program.
-      const std::string contents = read_file(path);
+      const std::string contents = read_input(path);
       const std::span<const std::byte> bytes = std::as_bytes(std::span(contents));
       const Image image = decode_image(bytes, path, options_.decode);
       if (options_.inspect) options_.inspect(begin + i, bytes, image);

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ocelli/engine/inputs.h"
 #include "ocelli/image/resize.h"
 
 namespace ocelli {
@@ -17,7 +18,7 @@ Image thumbnail(const Image& image, int64_t height, int64_t width) {
 
 Image thumbnail(const std::string& path, int64_t height, int64_t width,
                 const DecodeOptions& options) {
-  return thumbnail(decode_image_file(path, options), height, width);
+  return thumbnail(decode_input(path, options), height, width);
 }
 
 }  // namespace ocelli

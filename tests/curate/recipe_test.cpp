@@ -44,6 +44,10 @@ TEST(Recipe, RefusesValuesThatMakeNoSense) {
     EXPECT_NE(complaint(text).find("makes no sense"), std::string::npos) << text;
   }
   EXPECT_NE(complaint("[retrieve]\nclusters = [0]").find("from 1 on"), std::string::npos);
+  EXPECT_NE(complaint("seed = 1\n[^dedup]\n"), "");
+  EXPECT_NE(complaint("seed = [}"), "");
+  EXPECT_NE(complaint("seed = 1\nsee\u017f = 1\n").find("line 2: letters"), std::string::npos);
+  EXPECT_EQ(complaint("[dedup]\nagainst = ['gr\u00f6\u00dfer']  # \u00e4\n"), "");
   EXPECT_NE(complaint("seed = = 1").find("line 1"), std::string::npos);
 }
 
