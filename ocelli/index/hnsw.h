@@ -40,7 +40,7 @@ struct HnswGraph {
   // The rows nearest to `query` that a walk from `from` on a level finds, at most ef, best first.
   std::vector<Hit> walk(const float* query, const HalfRows& values, std::span<const Hit> from,
                         int64_t ef, int64_t level) const;
-  // Where to begin on `level`: the end of greedy walks on the levels above it.
+  // Where to begin on `level`: the best rows of walks on the levels above it.
   std::vector<Hit> descend(const float* query, const HalfRows& values, int64_t level) const;
 };
 

@@ -39,10 +39,18 @@ TEST(KnnGraph, IsWhatExactSearchFinds) {
 TEST(KnnGraph, CellsFindNearlyAll) {
   const HalfMatrix rows(clustered(8000, 32, 80));
   const KnnGraph exact = knn_graph(rows, {.k = 10});
-  const KnnGraph cells = knn_graph(rows, {.k = 10, .exact_below = 0, .candidates = 1500});
+  const KnnGraph cells = knn_graph(rows, {.k = 10, .exact_below = 0});
   double found = 0;
   for (int64_t i = 0; i < 8000; ++i) found += share(cells.of(i), exact.of(i)) / 8000;
   EXPECT_GT(found, 0.97);
+}
+
+// More neighbours than the cells of a row have members.
+TEST(KnnGraph, SmallCellsAreFilledUp) {
+  const HalfMatrix rows(clustered(400, 16, 40));
+  const KnnGraph exact = knn_graph(rows, {.k = 200});
+  const KnnGraph cells = knn_graph(rows, {.k = 200, .exact_below = 0, .probes = 2});
+  for (int64_t i = 0; i < 400; ++i) EXPECT_EQ(share(cells.of(i), exact.of(i)), 1) << i;
 }
 
 TEST(KnnGraph, FewRows) {
