@@ -19,6 +19,7 @@
 #include "ocelli/formats/npy.h"
 #include "ocelli/index/exact_search.h"
 #include "ocelli/index/hnsw.h"
+#include "ocelli/index/ivfpq.h"
 #include "ocelli/index/kmeans.h"
 #include "ocelli/index/knn_graph.h"
 #include "ocelli/index/vector_store.h"
@@ -123,7 +124,8 @@ double recall(const std::vector<std::vector<Hit>>& found,
   return static_cast<double>(good) / static_cast<double>(all);
 }
 
-void search(const Data& data, const HalfRows& rows, const Hnsw& graph) {
+void search(const Data& data, const HalfRows& rows, const NearestRows& graph,
+            const NearestRows& codes) {
   Watch exact;
   const auto truth = search_exact(data.queries, rows, 10);
   line("exact search of 1000 queries", exact.seconds());
@@ -132,16 +134,18 @@ void search(const Data& data, const HalfRows& rows, const Hnsw& graph) {
   line("exact search of one query", one.seconds());
   const int threads = num_threads();
   set_num_threads(1);
-  for (const int64_t ef : {16, 24, 32, 48, 64, 96, 128, 192, 256, 384}) {
-    Watch watch;
-    std::vector<std::vector<Hit>> found;
-    for (int64_t q = 0; q < kQueries; ++q) {
-      found.push_back(graph.search(data.queries.data<float>() + q * kWidth, rows, 10, ef));
+  for (const NearestRows* nearest : {&graph, &codes}) {
+    for (const int64_t effort : {16, 24, 32, 48, 64, 128, 256, 512}) {
+      Watch watch;
+      std::vector<std::vector<Hit>> found;
+      for (int64_t q = 0; q < kQueries; ++q) {
+        found.push_back(nearest->search(data.queries.data<float>() + q * kWidth, rows, 10, effort));
+      }
+      const double seconds = watch.seconds();
+      line(fmt::format("{} search, effort {}", kind_name(nearest->kind()), effort), seconds,
+           fmt::format("{:.3f} ms a query, one thread; recall@10 {:.3f}", seconds * 1e3 / kQueries,
+                       recall(found, truth)));
     }
-    const double seconds = watch.seconds();
-    line(fmt::format("HNSW search, ef {}", ef), seconds,
-         fmt::format("{:.3f} ms a query, one thread; recall@10 {:.3f}", seconds * 1e3 / kQueries,
-                     recall(found, truth)));
   }
   set_num_threads(threads);
 }
@@ -153,13 +157,19 @@ void measure(int64_t count) {
   const Data data = make(count, std::filesystem::temp_directory_path() / "ocelli-bench-vectors");
   line("making and storing the rows", making.seconds());
   Watch all;
-  const std::filesystem::path file = data.folder / "graph.hnsw";
+  const std::filesystem::path file = data.folder / "hnsw", codes_file = data.folder / "ivfpq";
   {
     const VectorStore store(data.folder);
     Watch watch;
     const Hnsw graph = Hnsw::build(store.rows());
     line("HNSW32", watch.seconds());
     graph.save(file);
+  }
+  {
+    Watch watch;
+    IvfPq::build(VectorStore(data.folder).rows(), codes_file);
+    line("IVF-PQ", watch.seconds(),
+         fmt::format("{} MB", std::filesystem::file_size(codes_file) / 1000000));
   }
   const double before = resident_mb();
   Watch opening;
@@ -186,7 +196,7 @@ void measure(int64_t count) {
   Watch means;
   kmeans(store.rows(), {.clusters = std::min<int64_t>(1000, count / 10)});
   line(fmt::format("k-means, {} clusters", std::min<int64_t>(1000, count / 10)), means.seconds());
-  search(data, store.rows(), graph);
+  search(data, store.rows(), graph, IvfPq::open(codes_file));
   line("all but the making", all.seconds());
 }
 

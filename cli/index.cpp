@@ -12,7 +12,7 @@ namespace fs = std::filesystem;
 
 struct IndexOptions {
   std::vector<std::string> inputs, add, remove;
-  std::string output, captions;
+  std::string output, captions, kind;
   bool status = false, verify = false, compact = false;
 };
 
@@ -35,7 +35,17 @@ void print_update(const std::string& folder, const IndexUpdate& update, const In
   }
 }
 
-void update(const std::string& folder, const std::vector<std::string>& images, bool only_add,
+void update_nearest(IndexWriter& writer, const std::string& kind, const Common& common) {
+  if (!kind.empty()) writer.set_kind(index_kind(kind));
+  writer.update_nearest(common.progress("building what finds near images"));
+}
+
+struct Images {
+  std::vector<std::string> names;
+  bool only_add = false;
+};
+
+void update(const std::string& folder, const Images& images, const std::string& kind,
             const CLI::App& command, Common& common) {
   const auto state = find_state(folder);
   std::unique_ptr<IndexWriter> writer;
@@ -43,9 +53,9 @@ void update(const std::string& folder, const std::vector<std::string>& images, b
   const auto opened = state ? open_model_of(*state, command, common) : common.open();
   if (!state) writer = std::make_unique<IndexWriter>(folder, state_for(*opened, common.size));
   const IndexUpdate result =
-      index_images(*writer, *opened, images, std::cin,
-                   {.run = common.run_options("embedding"), .only_add = only_add});
-  writer->update_graph(common.progress("building the graph"));
+      index_images(*writer, *opened, images.names, std::cin,
+                   {.run = common.run_options("embedding"), .only_add = images.only_add});
+  update_nearest(*writer, kind, common);
   print_update(folder, result, *writer, common);
   common.report(result.errors);
 }
@@ -89,7 +99,8 @@ void show_status(const std::string& folder, const Common& common) {
                 {"images", images},
                 {"failed", index.catalogue().failed()},
                 {"removed_vectors", state.rows - images},
-                {"graph_vectors", index.graph_rows()},
+                {"kind", kind_name(index.kind())},
+                {"covered_vectors", index.covered()},
                 {"bytes", bytes}});
     return;
   }
@@ -97,8 +108,9 @@ void show_status(const std::string& folder, const Common& common) {
       "images           {}\nfailed           {}\nmodel            {}{}\nweights          {}\n",
       images, index.catalogue().failed(), state.model,
       state.size.empty() ? "" : " at " + state.size, state.fingerprint);
-  fmt::print("vectors          {} of {} numbers, {} of removed images, {} in the graph\n",
-             state.rows, state.width, state.rows - images, index.graph_rows());
+  fmt::print("vectors          {} of {} numbers, {} of removed images\nkind             {}{}\n",
+             state.rows, state.width, state.rows - images, kind_name(index.kind()),
+             index.covered() == 0 ? "" : fmt::format(" of {} vectors", index.covered()));
   fmt::print("on disk          {:.1f} MB\n", static_cast<double>(bytes) / 1e6);
 }
 
@@ -113,11 +125,11 @@ void verify(const std::string& folder, Common& common) {
   }
 }
 
-void compact(const std::string& folder, const Common& common) {
+void compact(const std::string& folder, const std::string& kind, const Common& common) {
   IndexWriter writer(folder);
   const int64_t before = writer.state().rows;
   writer.compact();
-  writer.update_graph(common.progress("building the graph"));
+  update_nearest(writer, kind, common);
   if (common.json) {
     print_json({{"index", folder}, {"before", before}, {"vectors", writer.state().rows}});
   } else if (!common.quiet) {
@@ -131,22 +143,27 @@ void run(const IndexOptions& options, const CLI::App& command, Common& common) {
   const int actions = !options.add.empty() + !options.remove.empty() + !options.captions.empty() +
                       options.status + options.verify + options.compact;
   check(actions <= 1, "index: one of --add, --remove, --captions, --status, --verify, --compact");
+  if (!options.kind.empty()) index_kind(options.kind);
   if (actions == 0) {
     check(!options.output.empty(), "index: -o names the index to make or to bring up to date");
     check(!options.inputs.empty(), "index: give the images to index");
-    return update(options.output, options.inputs, false, command, common);
+    return update(options.output, {options.inputs}, options.kind, command, common);
   }
   check(
       options.output.empty() && options.inputs.size() == 1,
       "index: with --add, --remove, --captions, --status, --verify or --compact give the index, as "
       "in 'ocelli index photos.oci --status'");
+  check(options.kind.empty() || !options.add.empty() || options.compact,
+        "index: --kind goes with -o, --add or --compact");
   const std::string& folder = options.inputs[0];
   if (!is_index(folder)) fail(ErrorCode::not_found, "{}: is no index", folder);
-  if (!options.add.empty()) return update(folder, options.add, true, command, common);
+  if (!options.add.empty()) {
+    return update(folder, {options.add, true}, options.kind, command, common);
+  }
   if (!options.remove.empty()) return remove(folder, options.remove, common);
   if (!options.captions.empty()) return add_captions(folder, options.captions, common);
   if (options.status) return show_status(folder, common);
-  options.verify ? verify(folder, common) : compact(folder, common);
+  options.verify ? verify(folder, common) : compact(folder, options.kind, common);
 }
 
 }  // namespace
@@ -182,6 +199,11 @@ void add_index(CLI::App& app, Common& common) {
   command->add_flag("--status", options->status, "Say what is in an index");
   command->add_flag("--verify", options->verify, "Read all of an index and name what is damaged");
   command->add_flag("--compact", options->compact, "Leave out the vectors of removed images");
+  command
+      ->add_option("--kind", options->kind,
+                   "How near images are found: flat, hnsw, ivfpq, or auto, by their number "
+                   "(default: auto; kept with the index)")
+      ->type_name("KIND");
   command->footer(
       "Run it again: only files that are new, changed or gone are touched. An interrupted run\n"
       "goes on where it was.\n"
