@@ -4,6 +4,7 @@
 
 #include "cli/index_model.h"
 #include "ocelli/engine/dataset.h"
+#include "ocelli/engine/exchange.h"
 
 namespace ocelli::cli {
 namespace {
@@ -12,7 +13,7 @@ namespace fs = std::filesystem;
 
 struct IndexOptions {
   std::vector<std::string> inputs, add, remove;
-  std::string output, captions, kind;
+  std::string output, captions, kind, import_from, export_to;
   bool status = false, verify = false, compact = false;
 };
 
@@ -81,6 +82,42 @@ void add_captions(const std::string& folder, const std::string& table, const Com
   }
 }
 
+void import(const IndexOptions& options, const CLI::App& command, Common& common) {
+  const std::string& folder = options.output;
+  const auto state = find_state(folder);
+  const auto opened = state ? open_model_of(*state, command, common) : common.open();
+  IndexWriter writer(folder, state_for(*opened, common.size));
+  const ImportResult result =
+      import_folder(writer, options.import_from, common.progress("importing"));
+  update_nearest(writer, options.kind, common);
+  if (common.json) {
+    print_json({{"index", folder},
+                {"images", writer.catalogue().count()},
+                {"added", result.added},
+                {"replaced", result.replaced},
+                {"failed", result.errors.size()}});
+  } else if (!common.quiet) {
+    hide_progress_bar();
+    fmt::print("{}: {} images ({} added, {} replaced, {} failed)\n", folder,
+               writer.catalogue().count(), result.added, result.replaced, result.errors.size());
+  }
+  common.report(result.errors);
+}
+
+void export_index(const std::string& folder, const std::string& to, const Common& common) {
+  const ImageIndex index(folder);
+  const int64_t images = index.catalogue().count();
+  const bool faiss = fs::path(to).extension() == ".faiss";
+  const std::string written = faiss ? "faiss " + kind_name(export_faiss(index, to)) : "folder";
+  if (!faiss) export_folder(index, to, common.progress("exporting"));
+  if (common.json) {
+    print_json({{"index", folder}, {"images", images}, {"to", to}, {"written", written}});
+  } else if (!common.quiet) {
+    hide_progress_bar();
+    fmt::print("{}: {} images of {} ({})\n", to, images, folder, written);
+  }
+}
+
 void show_status(const std::string& folder, const Common& common) {
   const ImageIndex index(folder);
   const IndexState& state = index.state();
@@ -141,18 +178,23 @@ void compact(const std::string& folder, const std::string& kind, const Common& c
 
 void run(const IndexOptions& options, const CLI::App& command, Common& common) {
   const int actions = !options.add.empty() + !options.remove.empty() + !options.captions.empty() +
-                      options.status + options.verify + options.compact;
-  check(actions <= 1, "index: one of --add, --remove, --captions, --status, --verify, --compact");
+                      !options.export_to.empty() + options.status + options.verify +
+                      options.compact;
+  check(actions + !options.import_from.empty() <= 1,
+        "index: one of --add, --remove, --captions, --import, --export, --status, --verify, "
+        "--compact");
   if (!options.kind.empty()) index_kind(options.kind);
   if (actions == 0) {
     check(!options.output.empty(), "index: -o names the index to make or to bring up to date");
-    check(!options.inputs.empty(), "index: give the images to index");
+    check(options.inputs.empty() == !options.import_from.empty(),
+          "index: give the images to index, or --import FOLDER");
+    if (!options.import_from.empty()) return import(options, command, common);
     return update(options.output, {options.inputs}, options.kind, command, common);
   }
   check(
       options.output.empty() && options.inputs.size() == 1,
-      "index: with --add, --remove, --captions, --status, --verify or --compact give the index, as "
-      "in 'ocelli index photos.oci --status'");
+      "index: with --add, --remove, --captions, --export, --status, --verify or --compact give the "
+      "index, as in 'ocelli index photos.oci --status'");
   check(options.kind.empty() || !options.add.empty() || options.compact,
         "index: --kind goes with -o, --add or --compact");
   const std::string& folder = options.inputs[0];
@@ -162,6 +204,7 @@ void run(const IndexOptions& options, const CLI::App& command, Common& common) {
   }
   if (!options.remove.empty()) return remove(folder, options.remove, common);
   if (!options.captions.empty()) return add_captions(folder, options.captions, common);
+  if (!options.export_to.empty()) return export_index(folder, options.export_to, common);
   if (options.status) return show_status(folder, common);
   options.verify ? verify(folder, common) : compact(folder, options.kind, common);
 }
@@ -195,6 +238,14 @@ void add_index(CLI::App& app, Common& common) {
   command->add_option("--remove", options->remove, "Take images out, by their files or folders")
       ->type_name(kFile);
   command->add_option("--captions", options->captions, "Note the captions of a table (.csv, .tsv)")
+      ->type_name(kFile);
+  command
+      ->add_option("--import", options->import_from,
+                   "Take the embeddings of a folder of clip-retrieval (img_emb, metadata)")
+      ->type_name(kFolder);
+  command
+      ->add_option("--export", options->export_to,
+                   "Write such a folder, or for a name that ends in .faiss an index of FAISS")
       ->type_name(kFile);
   command->add_flag("--status", options->status, "Say what is in an index");
   command->add_flag("--verify", options->verify, "Read all of an index and name what is damaged");

@@ -34,6 +34,7 @@ class ImageIndex {
   HalfRows vectors() const { return store_->rows().slice(0, state_.rows); }
   // What searches go by, and how many of the vectors are in it.
   IndexKind kind() const { return nearest_ ? nearest_->kind() : IndexKind::flat; }
+  const NearestRows* nearest() const { return nearest_.get(); }
   int64_t covered() const { return nearest_ ? nearest_->rows() : 0; }
 
   struct Search {
