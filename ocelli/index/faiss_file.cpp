@@ -58,13 +58,15 @@ void Writer::flat(const HalfRows& rows) {
   }
 }
 
-// The chance of each level, and for each level the places of a row's list before it.
+// The chance of each level, in FAISS's single precision, and for each level the places of a row's
+// list before it.
 std::pair<std::vector<double>, std::vector<int32_t>> level_tables(int64_t m) {
-  const double scale = 1 / std::log(static_cast<double>(m));
+  const auto scale = static_cast<float>(1 / std::log(static_cast<double>(m)));
   std::vector<double> chances;
   std::vector<int32_t> places = {0};
   for (int level = 0;; ++level) {
-    const double chance = std::exp(-level / scale) * (1 - std::exp(-1 / scale));
+    const double below = std::exp(static_cast<double>(static_cast<float>(-level) / scale));
+    const auto chance = static_cast<float>(below * (1 - std::exp(static_cast<double>(-1 / scale))));
     if (chance < 1e-9) return {chances, places};
     chances.push_back(chance);
     places.push_back(places.back() + static_cast<int32_t>(level == 0 ? 2 * m : m));
