@@ -13,6 +13,7 @@
 #include <set>
 #include <string>
 
+#include "ocelli/backend/backend.h"
 #include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/rng.h"
 #include "ocelli/base/threads.h"
@@ -151,6 +152,7 @@ void search(const Data& data, const HalfRows& rows, const NearestRows& graph,
 }
 
 void measure(int64_t count) {
+  backend::cpu();  // reads OCELLI_MAX_ISA
   fmt::print("{} rows of {}, {}, {} threads\n", count, kWidth, backend::current_isa(),
              num_threads());
   Watch making;
