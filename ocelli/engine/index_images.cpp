@@ -142,7 +142,7 @@ class Update {
     record.sha256 = hub::sha256_of({bytes});
     record.width = image.width();
     record.height = image.height();
-    const ExifInfo exif = image.format == "jpeg" ? read_exif(bytes) : ExifInfo{};
+    const ExifInfo exif = read_exif(bytes);
     record.taken = exif.taken;
     record.latitude = exif.latitude;
     record.longitude = exif.longitude;
