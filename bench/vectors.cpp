@@ -151,6 +151,24 @@ void search(const Data& data, const HalfRows& rows, const NearestRows& graph,
   set_num_threads(threads);
 }
 
+void neighbours(const Data& data, const HalfRows& rows) {
+  Watch watch;
+  const KnnGraph near = knn_graph(rows);
+  line("graph of 64 neighbours", watch.seconds());
+  Watch threshold;
+  int64_t pairs = 0, found = 0;
+  for (int64_t i = 0; i < rows.count; ++i) {
+    for (const Hit& hit : near.of(i)) pairs += hit.score >= 0.9f && hit.row > i;
+  }
+  for (const auto& [a, b] : data.duplicates) {
+    found += std::ranges::any_of(near.of(a),
+                                 [b = b](const Hit& h) { return h.row == b && h.score >= 0.9f; });
+  }
+  line("pairs of cosine 0.9 and above", threshold.seconds(),
+       fmt::format("{} pairs; recall of planted duplicates {:.4f}", pairs,
+                   static_cast<double>(found) / static_cast<double>(data.duplicates.size())));
+}
+
 void measure(int64_t count) {
   backend::cpu();  // reads OCELLI_MAX_ISA
   fmt::print("{} rows of {}, {}, {} threads\n", count, kWidth, backend::current_isa(),
@@ -178,23 +196,7 @@ void measure(int64_t count) {
   const VectorStore store(data.folder);
   const Hnsw graph = Hnsw::open(file);
   line("opening", opening.seconds(), fmt::format("{:.1f} MB", resident_mb() - before));
-  {
-    Watch watch;
-    const KnnGraph near = knn_graph(store.rows());
-    line("graph of 64 neighbours", watch.seconds());
-    Watch threshold;
-    int64_t pairs = 0, found = 0;
-    for (int64_t i = 0; i < count; ++i) {
-      for (const Hit& hit : near.of(i)) pairs += hit.score >= 0.9f && hit.row > i;
-    }
-    for (const auto& [a, b] : data.duplicates) {
-      found += std::ranges::any_of(near.of(a),
-                                   [b = b](const Hit& h) { return h.row == b && h.score >= 0.9f; });
-    }
-    line("pairs of cosine 0.9 and above", threshold.seconds(),
-         fmt::format("{} pairs; recall of planted duplicates {:.4f}", pairs,
-                     static_cast<double>(found) / static_cast<double>(data.duplicates.size())));
-  }
+  neighbours(data, store.rows());
   Watch means;
   kmeans(store.rows(), {.clusters = std::min<int64_t>(1000, count / 10)});
   line(fmt::format("k-means, {} clusters", std::min<int64_t>(1000, count / 10)), means.seconds());

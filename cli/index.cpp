@@ -209,6 +209,31 @@ void run(const IndexOptions& options, const CLI::App& command, Common& common) {
   options.verify ? verify(folder, common) : compact(folder, options.kind, common);
 }
 
+void add_actions(CLI::App& command, IndexOptions& options) {
+  command.add_option("--add", options.add, "Add images to an index and take none out")
+      ->type_name(kFile);
+  command.add_option("--remove", options.remove, "Take images out, by their files or folders")
+      ->type_name(kFile);
+  command.add_option("--captions", options.captions, "Note the captions of a table (.csv, .tsv)")
+      ->type_name(kFile);
+  command
+      .add_option("--import", options.import_from,
+                  "Take the embeddings of a folder of clip-retrieval (img_emb, metadata)")
+      ->type_name(kFolder);
+  command
+      .add_option("--export", options.export_to,
+                  "Write such a folder, or for a name that ends in .faiss an index of FAISS")
+      ->type_name(kFile);
+  command.add_flag("--status", options.status, "Say what is in an index");
+  command.add_flag("--verify", options.verify, "Read all of an index and name what is damaged");
+  command.add_flag("--compact", options.compact, "Leave out the vectors of removed images");
+  command
+      .add_option("--kind", options.kind,
+                  "How near images are found: flat, hnsw, ivfpq, or auto, by their number "
+                  "(default: auto; kept with the index)")
+      ->type_name("KIND");
+}
+
 }  // namespace
 
 std::shared_ptr<const OpenModel> open_model_of(const IndexState& state, const CLI::App& command,
@@ -233,28 +258,7 @@ void add_index(CLI::App& app, Common& common) {
                    "The index, a folder: made, or brought up to date with the images")
       ->type_name(kFolder)
       ->group("Output");
-  command->add_option("--add", options->add, "Add images to an index and take none out")
-      ->type_name(kFile);
-  command->add_option("--remove", options->remove, "Take images out, by their files or folders")
-      ->type_name(kFile);
-  command->add_option("--captions", options->captions, "Note the captions of a table (.csv, .tsv)")
-      ->type_name(kFile);
-  command
-      ->add_option("--import", options->import_from,
-                   "Take the embeddings of a folder of clip-retrieval (img_emb, metadata)")
-      ->type_name(kFolder);
-  command
-      ->add_option("--export", options->export_to,
-                   "Write such a folder, or for a name that ends in .faiss an index of FAISS")
-      ->type_name(kFile);
-  command->add_flag("--status", options->status, "Say what is in an index");
-  command->add_flag("--verify", options->verify, "Read all of an index and name what is damaged");
-  command->add_flag("--compact", options->compact, "Leave out the vectors of removed images");
-  command
-      ->add_option("--kind", options->kind,
-                   "How near images are found: flat, hnsw, ivfpq, or auto, by their number "
-                   "(default: auto; kept with the index)")
-      ->type_name("KIND");
+  add_actions(*command, *options);
   command->footer(
       "Run it again: only files that are new, changed or gone are touched. An interrupted run\n"
       "goes on where it was.\n"

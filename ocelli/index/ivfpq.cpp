@@ -97,8 +97,8 @@ class Encoder {
  public:
   Encoder(const HalfRows& rows, const IvfPqOptions& options)
       : rows_(rows), options_(options), parts_(parts_of(rows.width)) {
-    const auto root = static_cast<int64_t>(2 * std::sqrt(static_cast<double>(rows.count)));
-    const int64_t cells = options.cells > 0 ? options.cells : std::clamp<int64_t>(root, 1, 65536);
+    const auto cells = static_cast<int64_t>(
+        std::clamp(2 * std::sqrt(static_cast<double>(rows.count)), 1.0, 65536.0));
     const Tensor centres = kmeans_centroids(rows, {.clusters = std::min(cells, rows.count),
                                                    .iterations = 8,
                                                    .seed = options.seed,

@@ -12,14 +12,14 @@
 namespace ocelli {
 
 struct IvfPqOptions {
-  int64_t cells = 0;  // 0: 2 sqrt(rows), at most 65536
   uint64_t seed = 0;
   Progress progress = {};
 };
 
 class IvfPq : public NearestRows {
  public:
-  // Writes the structure as it is made: memory is bounded by 12 bytes a row.
+  // 2 sqrt(rows) cells, at most 65536. Writes the structure as it is made: memory is bounded by 12
+  // bytes a row.
   static void build(const HalfRows& rows, const std::filesystem::path& file,
                     const IvfPqOptions& options = {});
   static IvfPq open(const std::filesystem::path& file);
