@@ -197,7 +197,10 @@ bool IndexWriter::update_nearest(const Progress& progress) {
   const fs::path file = vectors_folder() / index_folder::kNearest;
   const IndexKind kind = kind_for(state_.kind, state_.rows);
   std::error_code ignored;
-  if (kind == IndexKind::flat || state_.rows == 0) return fs::remove(file, ignored), false;
+  if (kind == IndexKind::flat || state_.rows == 0) {
+    fs::remove(file, ignored);
+    return false;
+  }
   if (fs::exists(file, ignored)) {
     const auto before = open_nearest(file);
     const bool near = 10 * (state_.rows - before->rows()) <= state_.rows;

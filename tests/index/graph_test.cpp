@@ -102,15 +102,16 @@ TEST(Hnsw, AnExtendedGraphFindsTheNewRows) {
   EXPECT_THROW(Hnsw::extend(graph, rows.slice(0, 5999)), Error);
 }
 
-// Where clusters lie far apart, walks on the upper levels have to find the right one.
+// Where clusters lie far apart, walks on the upper levels have to find the right one. With few
+// links that is hard in a small graph already: keeping one row on the way finds 0.86.
 TEST(Hnsw, ManyClustersFarApart) {
-  const HalfMatrix matrix(clustered(20000, 64, 400, 1, 0.3f));
-  const Tensor queries = clustered(400, 64, 400, 9, 0.3f);
-  const Hnsw graph = Hnsw::build(matrix);
+  const HalfMatrix matrix(clustered(20000, 192, 200));
+  const Tensor queries = clustered(200, 192, 200, 9);
+  const Hnsw graph = Hnsw::build(matrix, {.m = 4});
   const auto truth = search_exact(queries, matrix, 10);
   double found = 0;
-  for (int64_t q = 0; q < 400; ++q) {
-    found += share(graph.search(queries.data<float>() + q * 64, matrix, 10, 32), truth[q]) / 400;
+  for (int64_t q = 0; q < 200; ++q) {
+    found += share(graph.search(queries.data<float>() + q * 192, matrix, 10, 32), truth[q]) / 200;
   }
   EXPECT_GT(found, 0.95);
 }
