@@ -13,12 +13,14 @@
 #include <set>
 #include <string>
 
+#include "ocelli/backend/backend.h"
 #include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/rng.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/formats/npy.h"
 #include "ocelli/index/exact_search.h"
 #include "ocelli/index/hnsw.h"
+#include "ocelli/index/ivfpq.h"
 #include "ocelli/index/kmeans.h"
 #include "ocelli/index/knn_graph.h"
 #include "ocelli/index/vector_store.h"
@@ -123,7 +125,8 @@ double recall(const std::vector<std::vector<Hit>>& found,
   return static_cast<double>(good) / static_cast<double>(all);
 }
 
-void search(const Data& data, const HalfRows& rows, const Hnsw& graph) {
+void search(const Data& data, const HalfRows& rows, const NearestRows& graph,
+            const NearestRows& codes) {
   Watch exact;
   const auto truth = search_exact(data.queries, rows, 10);
   line("exact search of 1000 queries", exact.seconds());
@@ -132,28 +135,49 @@ void search(const Data& data, const HalfRows& rows, const Hnsw& graph) {
   line("exact search of one query", one.seconds());
   const int threads = num_threads();
   set_num_threads(1);
-  for (const int64_t ef : {16, 24, 32, 48, 64, 96, 128, 192, 256, 384}) {
-    Watch watch;
-    std::vector<std::vector<Hit>> found;
-    for (int64_t q = 0; q < kQueries; ++q) {
-      found.push_back(graph.search(data.queries.data<float>() + q * kWidth, rows, 10, ef));
+  for (const NearestRows* nearest : {&graph, &codes}) {
+    for (const int64_t effort : {16, 24, 32, 48, 64, 128, 256, 512}) {
+      Watch watch;
+      std::vector<std::vector<Hit>> found;
+      for (int64_t q = 0; q < kQueries; ++q) {
+        found.push_back(nearest->search(data.queries.data<float>() + q * kWidth, rows, 10, effort));
+      }
+      const double seconds = watch.seconds();
+      line(fmt::format("{} search, effort {}", kind_name(nearest->kind()), effort), seconds,
+           fmt::format("{:.3f} ms a query, one thread; recall@10 {:.3f}", seconds * 1e3 / kQueries,
+                       recall(found, truth)));
     }
-    const double seconds = watch.seconds();
-    line(fmt::format("HNSW search, ef {}", ef), seconds,
-         fmt::format("{:.3f} ms a query, one thread; recall@10 {:.3f}", seconds * 1e3 / kQueries,
-                     recall(found, truth)));
   }
   set_num_threads(threads);
 }
 
+void neighbours(const Data& data, const HalfRows& rows) {
+  Watch watch;
+  const KnnGraph near = knn_graph(rows);
+  line("graph of 64 neighbours", watch.seconds());
+  Watch threshold;
+  int64_t pairs = 0, found = 0;
+  for (int64_t i = 0; i < rows.count; ++i) {
+    for (const Hit& hit : near.of(i)) pairs += hit.score >= 0.9f && hit.row > i;
+  }
+  for (const auto& [a, b] : data.duplicates) {
+    found += std::ranges::any_of(near.of(a),
+                                 [b = b](const Hit& h) { return h.row == b && h.score >= 0.9f; });
+  }
+  line("pairs of cosine 0.9 and above", threshold.seconds(),
+       fmt::format("{} pairs; recall of planted duplicates {:.4f}", pairs,
+                   static_cast<double>(found) / static_cast<double>(data.duplicates.size())));
+}
+
 void measure(int64_t count) {
+  backend::cpu();  // reads OCELLI_MAX_ISA
   fmt::print("{} rows of {}, {}, {} threads\n", count, kWidth, backend::current_isa(),
              num_threads());
   Watch making;
   const Data data = make(count, std::filesystem::temp_directory_path() / "ocelli-bench-vectors");
   line("making and storing the rows", making.seconds());
   Watch all;
-  const std::filesystem::path file = data.folder / "graph.hnsw";
+  const std::filesystem::path file = data.folder / "hnsw", codes_file = data.folder / "ivfpq";
   {
     const VectorStore store(data.folder);
     Watch watch;
@@ -161,32 +185,22 @@ void measure(int64_t count) {
     line("HNSW32", watch.seconds());
     graph.save(file);
   }
+  {
+    Watch watch;
+    IvfPq::build(VectorStore(data.folder).rows(), codes_file);
+    line("IVF-PQ", watch.seconds(),
+         fmt::format("{} MB", std::filesystem::file_size(codes_file) / 1000000));
+  }
   const double before = resident_mb();
   Watch opening;
   const VectorStore store(data.folder);
   const Hnsw graph = Hnsw::open(file);
   line("opening", opening.seconds(), fmt::format("{:.1f} MB", resident_mb() - before));
-  {
-    Watch watch;
-    const KnnGraph near = knn_graph(store.rows());
-    line("graph of 64 neighbours", watch.seconds());
-    Watch threshold;
-    int64_t pairs = 0, found = 0;
-    for (int64_t i = 0; i < count; ++i) {
-      for (const Hit& hit : near.of(i)) pairs += hit.score >= 0.9f && hit.row > i;
-    }
-    for (const auto& [a, b] : data.duplicates) {
-      found += std::ranges::any_of(near.of(a),
-                                   [b = b](const Hit& h) { return h.row == b && h.score >= 0.9f; });
-    }
-    line("pairs of cosine 0.9 and above", threshold.seconds(),
-         fmt::format("{} pairs; recall of planted duplicates {:.4f}", pairs,
-                     static_cast<double>(found) / static_cast<double>(data.duplicates.size())));
-  }
+  neighbours(data, store.rows());
   Watch means;
   kmeans(store.rows(), {.clusters = std::min<int64_t>(1000, count / 10)});
   line(fmt::format("k-means, {} clusters", std::min<int64_t>(1000, count / 10)), means.seconds());
-  search(data, store.rows(), graph);
+  search(data, store.rows(), graph, IvfPq::open(codes_file));
   line("all but the making", all.seconds());
 }
 

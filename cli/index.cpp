@@ -4,6 +4,7 @@
 
 #include "cli/index_model.h"
 #include "ocelli/engine/dataset.h"
+#include "ocelli/engine/exchange.h"
 
 namespace ocelli::cli {
 namespace {
@@ -12,7 +13,7 @@ namespace fs = std::filesystem;
 
 struct IndexOptions {
   std::vector<std::string> inputs, add, remove;
-  std::string output, captions;
+  std::string output, captions, kind, import_from, export_to;
   bool status = false, verify = false, compact = false;
 };
 
@@ -35,7 +36,17 @@ void print_update(const std::string& folder, const IndexUpdate& update, const In
   }
 }
 
-void update(const std::string& folder, const std::vector<std::string>& images, bool only_add,
+void update_nearest(IndexWriter& writer, const std::string& kind, const Common& common) {
+  if (!kind.empty()) writer.set_kind(index_kind(kind));
+  writer.update_nearest(common.progress("building what finds near images"));
+}
+
+struct Images {
+  std::vector<std::string> names;
+  bool only_add = false;
+};
+
+void update(const std::string& folder, const Images& images, const std::string& kind,
             const CLI::App& command, Common& common) {
   const auto state = find_state(folder);
   std::unique_ptr<IndexWriter> writer;
@@ -43,9 +54,9 @@ void update(const std::string& folder, const std::vector<std::string>& images, b
   const auto opened = state ? open_model_of(*state, command, common) : common.open();
   if (!state) writer = std::make_unique<IndexWriter>(folder, state_for(*opened, common.size));
   const IndexUpdate result =
-      index_images(*writer, *opened, images, std::cin,
-                   {.run = common.run_options("embedding"), .only_add = only_add});
-  writer->update_graph(common.progress("building the graph"));
+      index_images(*writer, *opened, images.names, std::cin,
+                   {.run = common.run_options("embedding"), .only_add = images.only_add});
+  update_nearest(*writer, kind, common);
   print_update(folder, result, *writer, common);
   common.report(result.errors);
 }
@@ -71,6 +82,42 @@ void add_captions(const std::string& folder, const std::string& table, const Com
   }
 }
 
+void import(const IndexOptions& options, const CLI::App& command, Common& common) {
+  const std::string& folder = options.output;
+  const auto state = find_state(folder);
+  const auto opened = state ? open_model_of(*state, command, common) : common.open();
+  IndexWriter writer(folder, state_for(*opened, common.size));
+  const ImportResult result =
+      import_folder(writer, options.import_from, common.progress("importing"));
+  update_nearest(writer, options.kind, common);
+  if (common.json) {
+    print_json({{"index", folder},
+                {"images", writer.catalogue().count()},
+                {"added", result.added},
+                {"replaced", result.replaced},
+                {"failed", result.errors.size()}});
+  } else if (!common.quiet) {
+    hide_progress_bar();
+    fmt::print("{}: {} images ({} added, {} replaced, {} failed)\n", folder,
+               writer.catalogue().count(), result.added, result.replaced, result.errors.size());
+  }
+  common.report(result.errors);
+}
+
+void export_index(const std::string& folder, const std::string& to, const Common& common) {
+  const ImageIndex index(folder);
+  const int64_t images = index.catalogue().count();
+  const bool faiss = fs::path(to).extension() == ".faiss";
+  const std::string written = faiss ? "faiss " + kind_name(export_faiss(index, to)) : "folder";
+  if (!faiss) export_folder(index, to, common.progress("exporting"));
+  if (common.json) {
+    print_json({{"index", folder}, {"images", images}, {"to", to}, {"written", written}});
+  } else if (!common.quiet) {
+    hide_progress_bar();
+    fmt::print("{}: {} images of {} ({})\n", to, images, folder, written);
+  }
+}
+
 void show_status(const std::string& folder, const Common& common) {
   const ImageIndex index(folder);
   const IndexState& state = index.state();
@@ -89,7 +136,8 @@ void show_status(const std::string& folder, const Common& common) {
                 {"images", images},
                 {"failed", index.catalogue().failed()},
                 {"removed_vectors", state.rows - images},
-                {"graph_vectors", index.graph_rows()},
+                {"kind", kind_name(index.kind())},
+                {"covered_vectors", index.covered()},
                 {"bytes", bytes}});
     return;
   }
@@ -97,8 +145,9 @@ void show_status(const std::string& folder, const Common& common) {
       "images           {}\nfailed           {}\nmodel            {}{}\nweights          {}\n",
       images, index.catalogue().failed(), state.model,
       state.size.empty() ? "" : " at " + state.size, state.fingerprint);
-  fmt::print("vectors          {} of {} numbers, {} of removed images, {} in the graph\n",
-             state.rows, state.width, state.rows - images, index.graph_rows());
+  fmt::print("vectors          {} of {} numbers, {} of removed images\nkind             {}{}\n",
+             state.rows, state.width, state.rows - images, kind_name(index.kind()),
+             index.covered() == 0 ? "" : fmt::format(" of {} vectors", index.covered()));
   fmt::print("on disk          {:.1f} MB\n", static_cast<double>(bytes) / 1e6);
 }
 
@@ -113,11 +162,11 @@ void verify(const std::string& folder, Common& common) {
   }
 }
 
-void compact(const std::string& folder, const Common& common) {
+void compact(const std::string& folder, const std::string& kind, const Common& common) {
   IndexWriter writer(folder);
   const int64_t before = writer.state().rows;
   writer.compact();
-  writer.update_graph(common.progress("building the graph"));
+  update_nearest(writer, kind, common);
   if (common.json) {
     print_json({{"index", folder}, {"before", before}, {"vectors", writer.state().rows}});
   } else if (!common.quiet) {
@@ -129,24 +178,60 @@ void compact(const std::string& folder, const Common& common) {
 
 void run(const IndexOptions& options, const CLI::App& command, Common& common) {
   const int actions = !options.add.empty() + !options.remove.empty() + !options.captions.empty() +
-                      options.status + options.verify + options.compact;
-  check(actions <= 1, "index: one of --add, --remove, --captions, --status, --verify, --compact");
+                      !options.export_to.empty() + options.status + options.verify +
+                      options.compact;
+  check(actions + !options.import_from.empty() <= 1,
+        "index: one of --add, --remove, --captions, --import, --export, --status, --verify, "
+        "--compact");
+  if (!options.kind.empty()) index_kind(options.kind);
   if (actions == 0) {
     check(!options.output.empty(), "index: -o names the index to make or to bring up to date");
-    check(!options.inputs.empty(), "index: give the images to index");
-    return update(options.output, options.inputs, false, command, common);
+    check(options.inputs.empty() == !options.import_from.empty(),
+          "index: give the images to index, or --import FOLDER");
+    if (!options.import_from.empty()) return import(options, command, common);
+    return update(options.output, {options.inputs}, options.kind, command, common);
   }
   check(
       options.output.empty() && options.inputs.size() == 1,
-      "index: with --add, --remove, --captions, --status, --verify or --compact give the index, as "
-      "in 'ocelli index photos.oci --status'");
+      "index: with --add, --remove, --captions, --export, --status, --verify or --compact give the "
+      "index, as in 'ocelli index photos.oci --status'");
+  check(options.kind.empty() || !options.add.empty() || options.compact,
+        "index: --kind goes with -o, --add or --compact");
   const std::string& folder = options.inputs[0];
   if (!is_index(folder)) fail(ErrorCode::not_found, "{}: is no index", folder);
-  if (!options.add.empty()) return update(folder, options.add, true, command, common);
+  if (!options.add.empty()) {
+    return update(folder, {options.add, true}, options.kind, command, common);
+  }
   if (!options.remove.empty()) return remove(folder, options.remove, common);
   if (!options.captions.empty()) return add_captions(folder, options.captions, common);
+  if (!options.export_to.empty()) return export_index(folder, options.export_to, common);
   if (options.status) return show_status(folder, common);
-  options.verify ? verify(folder, common) : compact(folder, common);
+  options.verify ? verify(folder, common) : compact(folder, options.kind, common);
+}
+
+void add_actions(CLI::App& command, IndexOptions& options) {
+  command.add_option("--add", options.add, "Add images to an index and take none out")
+      ->type_name(kFile);
+  command.add_option("--remove", options.remove, "Take images out, by their files or folders")
+      ->type_name(kFile);
+  command.add_option("--captions", options.captions, "Note the captions of a table (.csv, .tsv)")
+      ->type_name(kFile);
+  command
+      .add_option("--import", options.import_from,
+                  "Take the embeddings of a folder of clip-retrieval (img_emb, metadata)")
+      ->type_name(kFolder);
+  command
+      .add_option("--export", options.export_to,
+                  "Write such a folder, or for a name that ends in .faiss an index of FAISS")
+      ->type_name(kFile);
+  command.add_flag("--status", options.status, "Say what is in an index");
+  command.add_flag("--verify", options.verify, "Read all of an index and name what is damaged");
+  command.add_flag("--compact", options.compact, "Leave out the vectors of removed images");
+  command
+      .add_option("--kind", options.kind,
+                  "How near images are found: flat, hnsw, ivfpq, or auto, by their number "
+                  "(default: auto; kept with the index)")
+      ->type_name("KIND");
 }
 
 }  // namespace
@@ -173,15 +258,7 @@ void add_index(CLI::App& app, Common& common) {
                    "The index, a folder: made, or brought up to date with the images")
       ->type_name(kFolder)
       ->group("Output");
-  command->add_option("--add", options->add, "Add images to an index and take none out")
-      ->type_name(kFile);
-  command->add_option("--remove", options->remove, "Take images out, by their files or folders")
-      ->type_name(kFile);
-  command->add_option("--captions", options->captions, "Note the captions of a table (.csv, .tsv)")
-      ->type_name(kFile);
-  command->add_flag("--status", options->status, "Say what is in an index");
-  command->add_flag("--verify", options->verify, "Read all of an index and name what is damaged");
-  command->add_flag("--compact", options->compact, "Leave out the vectors of removed images");
+  add_actions(*command, *options);
   command->footer(
       "Run it again: only files that are new, changed or gone are touched. An interrupted run\n"
       "goes on where it was.\n"

@@ -22,12 +22,6 @@ using Clock = std::chrono::steady_clock;
 
 constexpr int64_t kCommit = 64;  // images, or a second
 
-fs::path whole_path(const fs::path& path) {
-  std::string text = fs::absolute(path).lexically_normal().string();
-  if (text.size() > 1 && text.ends_with('/')) text.pop_back();
-  return text;
-}
-
 bool is_below(const std::string& path, const std::string& folder) {
   return folder == "/" ||
          (path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/');
@@ -51,15 +45,6 @@ Listing list(std::span<const std::string> arguments, std::istream& standard_inpu
     }
   }
   return listing;
-}
-
-// What a file looked like before it was read, so that a later change is seen by the next run.
-bool look(const std::string& path, ImageRecord& record) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return false;
-  record.size = status.st_size;
-  record.mtime = int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
-  return true;
 }
 
 ImageRecord new_record(const std::string& path, const std::string& root) {
@@ -157,7 +142,7 @@ class Update {
     record.sha256 = hub::sha256_of({bytes});
     record.width = image.width();
     record.height = image.height();
-    const ExifInfo exif = image.format == "jpeg" ? read_exif(bytes) : ExifInfo{};
+    const ExifInfo exif = read_exif(bytes);
     record.taken = exif.taken;
     record.latitude = exif.latitude;
     record.longitude = exif.longitude;
@@ -198,6 +183,20 @@ class Update {
 };
 
 }  // namespace
+
+fs::path whole_path(const fs::path& path) {
+  std::string text = fs::absolute(path).lexically_normal().string();
+  if (text.size() > 1 && text.ends_with('/')) text.pop_back();
+  return text;
+}
+
+bool look(const std::string& path, ImageRecord& record) {
+  struct stat status {};
+  if (::stat(path.c_str(), &status) != 0) return false;
+  record.size = status.st_size;
+  record.mtime = int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+  return true;
+}
 
 IndexState state_for(const OpenModel& opened, const std::string& size) {
   IndexState state;

@@ -9,6 +9,13 @@
 
 namespace ocelli {
 
+// A name as the index keeps it: absolute, without "." and "..".
+std::filesystem::path whole_path(const std::filesystem::path& path);
+
+// Notes the size and time of a file, so that a later change is seen by the next run. False, with
+// errno, where there is no such file.
+bool look(const std::string& path, ImageRecord& record);
+
 struct IndexUpdate {
   int64_t added = 0, changed = 0, removed = 0, unchanged = 0;
   std::vector<ItemError> errors;

@@ -1,4 +1,5 @@
-// When and where a photograph was taken, as its EXIF block says (libexif; JPEG only).
+// When and where a photograph was taken, as its EXIF block says (libexif), in
+// JPEG, PNG (chunk eXIf) and WebP (chunk EXIF).
 #pragma once
 
 #include <cstddef>
@@ -14,6 +15,6 @@ struct ExifInfo {
 };
 
 // Never throws for damaged blocks: what cannot be read is not told.
-ExifInfo read_exif(std::span<const std::byte> jpeg);
+ExifInfo read_exif(std::span<const std::byte> file);
 
 }  // namespace ocelli

@@ -98,6 +98,7 @@ IndexState Catalogue::state() const {
     if (key == "model") state.model = all.text(1);
     if (key == "fingerprint") state.fingerprint = all.text(1);
     if (key == "size") state.size = all.text(1);
+    if (key == "kind") state.kind = index_kind(all.text(1));
     if (key == "width") state.width = all.integer(1);
     if (key == "generation") state.generation = all.integer(1);
     if (key == "rows") state.rows = all.integer(1);
@@ -110,6 +111,7 @@ void Catalogue::set_state(const IndexState& state) {
   put.bind(1, "model").bind(2, state.model).run();
   put.bind(1, "fingerprint").bind(2, state.fingerprint).run();
   put.bind(1, "size").bind(2, state.size).run();
+  put.bind(1, "kind").bind(2, kind_name(state.kind)).run();
   put.bind(1, "width").bind(2, state.width).run();
   put.bind(1, "generation").bind(2, state.generation).run();
   put.bind(1, "rows").bind(2, state.rows).run();

@@ -6,7 +6,7 @@
 #include <functional>
 #include <vector>
 
-#include "ocelli/index/rows.h"
+#include "ocelli/index/nearest.h"
 #include "ocelli/index/sqlite.h"
 
 namespace ocelli {
@@ -34,7 +34,8 @@ struct IndexState {
   std::string size;         // of images, where it is not the model's own
   int64_t width = 0;        // numbers of a vector
   int64_t generation = 1;   // of the folder with the vectors
-  int64_t rows = 0;         // vectors that are committed, those of removed images included
+  IndexKind kind = IndexKind::automatic;
+  int64_t rows = 0;  // vectors that are committed, those of removed images included
 };
 
 class Catalogue {

@@ -86,6 +86,10 @@ class Front {
   std::vector<Item> list_;
 };
 
+// Rows kept on a walk through the upper levels, where the paper keeps one. Where clusters lie far
+// apart a greedy walk ends in the wrong one, and the lowest level has no way out of it.
+constexpr int64_t kUpperEf = 24;
+
 constexpr char kMagic[] = "OCELLIG1";
 
 struct Header {
@@ -145,7 +149,7 @@ std::vector<Hit> detail::HnswGraph::descend(const float* query, const HalfRows& 
   Hit hit{0, entry};
   dot_rows(query, values, {&hit.row, 1}, &hit.score);
   std::vector<Hit> from = {hit};
-  for (int64_t l = top; l > level; --l) from = walk(query, values, from, 1, l);
+  for (int64_t l = top; l > level; --l) from = walk(query, values, from, kUpperEf, l);
   return from;
 }
 

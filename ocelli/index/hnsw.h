@@ -5,12 +5,9 @@
 // same for any number of threads.
 #pragma once
 
-#include <filesystem>
-#include <memory>
-#include <vector>
+#include <span>
 
-#include "ocelli/base/progress.h"
-#include "ocelli/index/rows.h"
+#include "ocelli/index/nearest.h"
 
 namespace ocelli {
 
@@ -40,25 +37,29 @@ struct HnswGraph {
   // The rows nearest to `query` that a walk from `from` on a level finds, at most ef, best first.
   std::vector<Hit> walk(const float* query, const HalfRows& values, std::span<const Hit> from,
                         int64_t ef, int64_t level) const;
-  // Where to begin on `level`: the end of greedy walks on the levels above it.
+  // Where to begin on `level`: the best rows of walks on the levels above it.
   std::vector<Hit> descend(const float* query, const HalfRows& values, int64_t level) const;
 };
 
 }  // namespace detail
 
-// The graph of the first rows() rows of a store. Const to search, from many threads at once.
-class Hnsw {
+class Hnsw : public NearestRows {
  public:
   static Hnsw build(const HalfRows& rows, const HnswOptions& options = {});
+  // `graph`, of the first of these rows, with the others added. It must be intact(), and of the
+  // seed in `options`; m is its own.
+  static Hnsw extend(const Hnsw& graph, const HalfRows& rows, const HnswOptions& options = {});
   // Maps a saved graph; pages are read when a search touches them. Throws corrupt_data.
   static Hnsw open(const std::filesystem::path& file);
   void save(const std::filesystem::path& file) const;
-  // False when a byte of the saved graph is not what was written. Reads everything.
-  bool intact() const;
 
-  int64_t rows() const { return graph_.rows; }
-  // The k best rows for `query` [width], best first; a larger ef finds more of the true ones.
-  std::vector<Hit> search(const float* query, const HalfRows& rows, int64_t k, int64_t ef) const;
+  IndexKind kind() const override { return IndexKind::hnsw; }
+  int64_t rows() const override { return graph_.rows; }
+  bool intact() const override;  // of a graph that was opened
+  // The effort is ef, the length of the list of candidates.
+  std::vector<Hit> search(const float* query, const HalfRows& rows, int64_t k,
+                          int64_t ef) const override;
+  const detail::HnswGraph& graph() const { return graph_; }
 
  private:
   friend class HnswBuilder;

@@ -47,30 +47,37 @@ struct Edge {
 
 class HnswBuilder {
  public:
-  HnswBuilder(const HalfRows& values, const HnswOptions& options)
-      : values_(values), options_(options), m_(options.m) {
+  HnswBuilder(const HalfRows& values, const HnswOptions& options, const HnswGraph& begun)
+      : values_(values), options_(options), m_(begun.rows > 0 ? begun.m : options.m) {
     draw_levels();
     arrays_->base.assign(values.count * 2 * m_, HnswGraph::kNoRow);
     arrays_->upper.assign(slots_ * m_, HnswGraph::kNoRow);
     graph_ = {values.count,
               m_,
               slots_,
-              0,
-              0,
+              begun.top,
+              begun.entry,
               arrays_->levels.data(),
               arrays_->upper_first.data(),
               arrays_->base.data(),
               arrays_->upper.data()};
+    begun_ = begun.rows;
+    check(std::equal(begun.levels, begun.levels + begun_, arrays_->levels.begin()),
+          "hnsw: a graph of another seed cannot be extended");
+    std::copy_n(begun.base, begun.rows * 2 * m_, arrays_->base.begin());
+    std::copy_n(begun.upper, begun.slots * m_, arrays_->upper.begin());
   }
 
   Hnsw run() {
     const std::vector<RowId> order = shuffled();
     const auto total = static_cast<int64_t>(order.size());
-    if (total > 0) set_entry(order[0]);
-    for (int64_t done = std::min<int64_t>(total, 1); done < total;) {
+    int64_t done = 0;
+    if (begun_ == 0 && total > 0) set_entry(order[done++]);
+    while (done < total) {
       throw_if_cancelled();
       // A row does not see those of its own batch, so a batch is small beside what is there.
-      const int64_t count = std::min(std::clamp<int64_t>(done / 16, 1, 8192), total - done);
+      const int64_t count =
+          std::min(std::clamp<int64_t>((begun_ + done) / 16, 1, 8192), total - done);
       insert(std::span(order).subspan(done, count));
       done += count;
       if (options_.progress) options_.progress(done, total);
@@ -88,7 +95,7 @@ class HnswBuilder {
     std::vector<RowId> base, upper;
   };
 
-  // P(level >= l) = m^-l
+  // P(level >= l) = m^-l. A row has its level by its number, so those of a begun graph stay.
   void draw_levels() {
     const double scale = 1 / std::log(static_cast<double>(m_));
     for (int64_t i = 0; i < values_.count; ++i) {
@@ -101,8 +108,8 @@ class HnswBuilder {
   }
 
   std::vector<RowId> shuffled() const {
-    std::vector<RowId> order(values_.count);
-    std::iota(order.begin(), order.end(), RowId{0});
+    std::vector<RowId> order(values_.count - begun_);
+    std::iota(order.begin(), order.end(), static_cast<RowId>(begun_));
     Rng rng(options_.seed);
     for (size_t i = order.size(); i > 1; --i) {
       std::swap(order[i - 1], order[static_cast<uint64_t>(rng.next_u32()) * i >> 32]);
@@ -194,15 +201,21 @@ class HnswBuilder {
   const HalfRows values_;
   const HnswOptions& options_;
   const int64_t m_;
-  int64_t slots_ = 0;
+  int64_t slots_ = 0, begun_ = 0;
   std::shared_ptr<Arrays> arrays_ = std::make_shared<Arrays>();
   HnswGraph graph_;
 };
 
 Hnsw Hnsw::build(const HalfRows& rows, const HnswOptions& options) {
+  return extend({}, rows, options);
+}
+
+Hnsw Hnsw::extend(const Hnsw& graph, const HalfRows& rows, const HnswOptions& options) {
   check(options.m >= 2 && options.m <= 1024, "hnsw: m is {}; it must be 2 to 1024", options.m);
   check(rows.count < HnswGraph::kNoRow, "hnsw: {} rows are too many", rows.count);
-  return HnswBuilder(rows, options).run();
+  check(graph.rows() <= rows.count, "hnsw: a graph of {} rows extended by {}", graph.rows(),
+        rows.count);
+  return HnswBuilder(rows, options, graph.graph()).run();
 }
 
 }  // namespace ocelli

@@ -47,11 +47,11 @@ ImageIndex::ImageIndex(const fs::path& folder) {
          store_->file().string(), store_->rows().count, store_->rows().width, state_.rows,
          state_.width);
   }
-  const fs::path graph = index_folder::vectors(folder, state_.generation) / index_folder::kGraph;
-  if (std::error_code ignored; fs::exists(graph, ignored)) {
-    graph_ = std::make_unique<Hnsw>(Hnsw::open(graph));
-    // A graph that is newer than this state reaches beyond its vectors.
-    if (graph_->rows() > state_.rows) graph_.reset();
+  const fs::path file = index_folder::vectors(folder, state_.generation) / index_folder::kNearest;
+  if (std::error_code ignored; fs::exists(file, ignored)) {
+    nearest_ = open_nearest(file);
+    // One that is newer than this state reaches beyond its vectors.
+    if (nearest_->rows() > state_.rows) nearest_.reset();
   }
   if (catalogue_->count() < state_.rows) live_ = catalogue_->rows();
 }
@@ -62,23 +62,23 @@ std::vector<Hit> ImageIndex::search(const Tensor& query, const Search& options) 
     const std::vector<RowId> among = catalogue_->rows_where(options.where);
     return search_exact(query.unsqueeze(0), vectors(), options.k, among)[0];
   }
-  if (graph_ && !options.exact) {
-    std::vector<Hit> hits = search_graph(query, options);
+  if (nearest_ && !options.exact) {
+    std::vector<Hit> hits = search_nearest(query, options);
     if (static_cast<int64_t>(hits.size()) == options.k) return hits;
   }
   return search_exact(query.unsqueeze(0), vectors(), options.k, live_)[0];
 }
 
-// By the graph, and by looking through the rows that came after it; fewer than k hits when too many
-// of those found were removed.
-std::vector<Hit> ImageIndex::search_graph(const Tensor& query, const Search& options) const {
+// By the graph or the codes, and by looking through the rows that came after them; fewer than k
+// hits when too many of those found were removed.
+std::vector<Hit> ImageIndex::search_nearest(const Tensor& query, const Search& options) const {
   const int64_t wanted = live_ ? 2 * options.k : options.k;
-  std::vector<Hit> hits =
-      graph_->search(query.data<float>(), vectors(), wanted, std::max(options.ef, 2 * wanted));
-  const HalfRows rest = vectors().slice(graph_->rows(), state_.rows);
+  std::vector<Hit> hits = nearest_->search(query.data<float>(), vectors(), wanted,
+                                           std::max(options.effort, 2 * wanted));
+  const HalfRows rest = vectors().slice(nearest_->rows(), state_.rows);
   const std::vector<Hit> others = search_exact(query.unsqueeze(0), rest, wanted)[0];
   for (const Hit& hit : others) {
-    hits.push_back({hit.score, hit.row + static_cast<RowId>(graph_->rows())});
+    hits.push_back({hit.score, hit.row + static_cast<RowId>(nearest_->rows())});
   }
   if (live_) {
     std::erase_if(hits,
@@ -136,9 +136,9 @@ std::vector<std::string> verify_index(const fs::path& folder) {
     return found;
   });
   collect(lines, [&]() -> Lines {
-    const fs::path graph = vectors / index_folder::kGraph;
-    if (!fs::exists(graph) || Hnsw::open(graph).intact()) return {};
-    return {fmt::format("{}: is damaged; 'ocelli index --compact' makes it anew", graph.string())};
+    const fs::path file = vectors / index_folder::kNearest;
+    if (!fs::exists(file) || open_nearest(file)->intact()) return {};
+    return {fmt::format("{}: is damaged; 'ocelli index --compact' makes it anew", file.string())};
   });
   if (lines.empty()) collect(lines, [&] { return ImageIndex(folder), Lines(); });
   return lines;

@@ -1,9 +1,10 @@
-// An index of images: their vectors, a catalogue of what is known of them, a graph to search by.
+// An index of images: their vectors, a catalogue of what is known of them, and what finds near
+// ones.
 //
 // FOLDER/format              "ocelli index 1"
 // FOLDER/catalogue.sqlite    the images, and which vectors are theirs (catalogue.h)
 // FOLDER/vectors-N/          the vectors (vector_store.h); N counts compactions
-// FOLDER/vectors-N/graph     HNSW over the first rows (hnsw.h), where there are many
+// FOLDER/vectors-N/nearest   HNSW or IVF-PQ of the first rows (nearest.h), where there are many
 // FOLDER/lock                held by the writer
 //
 // Vectors are committed before the catalogue's lines that name them. What a killed writer leaves
@@ -11,13 +12,10 @@
 #pragma once
 
 #include "ocelli/index/catalogue.h"
-#include "ocelli/index/hnsw.h"
+#include "ocelli/index/nearest.h"
 #include "ocelli/index/vector_store.h"
 
 namespace ocelli {
-
-// With at least so many rows a graph is built; searching fewer exactly takes some milliseconds.
-constexpr int64_t kGraphFrom = 50'000;
 
 bool is_index(const std::filesystem::path& folder);
 
@@ -34,24 +32,27 @@ class ImageIndex {
   const IndexState& state() const { return state_; }
   // Vectors of length 1, those of removed images included.
   HalfRows vectors() const { return store_->rows().slice(0, state_.rows); }
-  int64_t graph_rows() const { return graph_ ? graph_->rows() : 0; }
+  // What searches go by, and how many of the vectors are in it.
+  IndexKind kind() const { return nearest_ ? nearest_->kind() : IndexKind::flat; }
+  const NearestRows* nearest() const { return nearest_.get(); }
+  int64_t covered() const { return nearest_ ? nearest_->rows() : 0; }
 
   struct Search {
     int64_t k = 20;
     std::string where = {};  // an SQL expression; only images that it holds for are looked at
-    bool exact = false;      // never by the graph
-    int64_t ef = 256;        // see Hnsw::search
+    bool exact = false;      // every vector is looked at
+    int64_t effort = 256;    // see NearestRows::search
   };
   // The k images nearest to `query` [D] of length 1, best first: k where the index has as many.
   std::vector<Hit> search(const Tensor& query, const Search& options) const;
 
  private:
-  std::vector<Hit> search_graph(const Tensor& query, const Search& options) const;
+  std::vector<Hit> search_nearest(const Tensor& query, const Search& options) const;
 
   std::unique_ptr<Catalogue> catalogue_;
   IndexState state_;
   std::unique_ptr<VectorStore> store_;
-  std::unique_ptr<Hnsw> graph_;
+  std::unique_ptr<NearestRows> nearest_;
   std::optional<std::vector<RowId>> live_;  // where there are removed ones
 };
 
@@ -77,9 +78,11 @@ class IndexWriter {
 
   // Leaves out the vectors of removed images; readers go on with what they have open.
   void compact();
-  // Builds the graph when there are kGraphFrom rows and more than a tenth are not in it; until then
-  // those are looked through. True when it was built.
-  bool update_graph(const Progress& progress);
+  // Becomes visible with commit(), and true with update_nearest().
+  void set_kind(IndexKind kind);
+  // Builds what the index's kind asks for when it is not there or lacks more than a tenth of the
+  // rows; until then those are looked through. True when it was built.
+  bool update_nearest(const Progress& progress);
 
  private:
   std::filesystem::path vectors_folder() const;

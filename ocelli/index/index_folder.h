@@ -6,7 +6,7 @@
 namespace ocelli::index_folder {
 
 constexpr char kFormat[] = "format", kCatalogue[] = "catalogue.sqlite", kLock[] = "lock",
-               kGraph[] = "graph", kVectors[] = "vectors-";
+               kNearest[] = "nearest", kVectors[] = "vectors-";
 
 std::filesystem::path vectors(const std::filesystem::path& folder, int64_t generation);
 

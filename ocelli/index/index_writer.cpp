@@ -186,14 +186,27 @@ void IndexWriter::compact() {
   fs::remove_all(old, ignored);
 }
 
-bool IndexWriter::update_graph(const Progress& progress) {
+void IndexWriter::set_kind(IndexKind kind) {
+  if (kind == state_.kind) return;
+  change();
+  state_.kind = kind;
+}
+
+bool IndexWriter::update_nearest(const Progress& progress) {
   commit();
-  const fs::path file = vectors_folder() / index_folder::kGraph;
+  const fs::path file = vectors_folder() / index_folder::kNearest;
+  const IndexKind kind = kind_for(state_.kind, state_.rows);
   std::error_code ignored;
-  const int64_t before = fs::exists(file, ignored) ? Hnsw::open(file).rows() : 0;
-  if (state_.rows < kGraphFrom || 10 * (state_.rows - before) <= state_.rows) return false;
-  const VectorStore store(vectors_folder());
-  Hnsw::build(store.rows(), {.progress = progress}).save(file);
+  if (kind == IndexKind::flat || state_.rows == 0) {
+    fs::remove(file, ignored);
+    return false;
+  }
+  if (fs::exists(file, ignored)) {
+    const auto before = open_nearest(file);
+    const bool near = 10 * (state_.rows - before->rows()) <= state_.rows;
+    if (before->kind() == kind && near) return false;
+  }
+  build_nearest(kind, VectorStore(vectors_folder()).rows(), file, progress);
   return true;
 }
 

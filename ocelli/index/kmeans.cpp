@@ -171,8 +171,12 @@ class Lloyd {
 
 }  // namespace
 
-std::vector<Hit> nearest_centroids(const HalfRows& rows, std::span<const RowId> ids,
-                                   const Tensor& centroids, bool spherical) {
+namespace {
+
+// Calls visit(i, scores) with the scores [clusters] of each row ids[i], from several threads.
+template <typename Visit>
+void score_centroids(const HalfRows& rows, std::span<const RowId> ids, const Tensor& centroids,
+                     bool spherical, const Visit& visit) {
   const int64_t clusters = centroids.size(0), width = rows.width;
   check(centroids.size(1) == width, "k-means: centroids of {} numbers for rows of {}",
         centroids.size(1), width);
@@ -185,7 +189,6 @@ std::vector<Hit> nearest_centroids(const HalfRows& rows, std::span<const RowId> 
   }
   const View bias_view = bias;
   const auto packed = backend::cpu().pack_linear(centroids, spherical ? nullptr : &bias_view);
-  std::vector<Hit> nearest(ids.size());
   const auto count = static_cast<int64_t>(ids.size());
   parallel_for((count + kBlock - 1) / kBlock, 1, [&](int64_t first, int64_t last) {
     const Tensor x = Tensor::empty({kBlock, width}), y = Tensor::empty({kBlock, clusters});
@@ -195,25 +198,52 @@ std::vector<Hit> nearest_centroids(const HalfRows& rows, std::span<const RowId> 
       detail::gather(rows, ids.subspan(begin, n), x.data<float>());
       backend::cpu().linear(y.slice(0, 0, n), x.slice(0, 0, n), *packed, {});
       for (int64_t i = 0; i < n; ++i) {
-        const float* scores = y.data<float>() + i * clusters;
-        const float* best = std::max_element(scores, scores + clusters);
-        nearest[begin + i] = {*best, static_cast<RowId>(best - scores)};
+        visit(begin + i, std::span<const float>(y.data<float>() + i * clusters, clusters));
       }
     }
+  });
+}
+
+}  // namespace
+
+std::vector<Hit> nearest_centroids(const HalfRows& rows, std::span<const RowId> ids,
+                                   const Tensor& centroids, bool spherical) {
+  std::vector<Hit> nearest(ids.size());
+  score_centroids(rows, ids, centroids, spherical, [&](int64_t i, std::span<const float> scores) {
+    const auto best = std::ranges::max_element(scores);
+    nearest[i] = {*best, static_cast<RowId>(best - scores.begin())};
   });
   return nearest;
 }
 
-KMeans kmeans(const HalfRows& rows, const KMeansOptions& options) {
+std::vector<RowId> nearest_cells(const HalfRows& rows, const Tensor& centroids, int64_t count) {
+  const std::vector<RowId> numbers = all_rows(centroids.size(0));
+  std::vector<RowId> nearest(rows.count * count);
+  score_centroids(rows, all_rows(rows.count), centroids, true,
+                  [&](int64_t i, std::span<const float> scores) {
+                    TopK best(count);
+                    best.add(scores, numbers.data());
+                    const std::vector<Hit> hits = best.take();
+                    std::ranges::transform(hits, nearest.begin() + i * count, &Hit::row);
+                  });
+  return nearest;
+}
+
+Tensor kmeans_centroids(const HalfRows& rows, const KMeansOptions& options) {
   check(options.clusters >= 1 && options.clusters <= rows.count,
         "k-means: {} clusters of {} rows; at least 1 and at most one a row are possible",
         options.clusters, rows.count);
   Rng rng(options.seed);
-  const std::vector<RowId> ids = all_rows(rows.count);
+  std::vector<RowId> some =
+      sample(all_rows(rows.count), options.sample_per_cluster * options.clusters, rng);
+  return Lloyd(rows, options, std::move(some), rng).run();
+}
+
+KMeans kmeans(const HalfRows& rows, const KMeansOptions& options) {
   KMeans result;
-  Lloyd lloyd(rows, options, sample(ids, options.sample_per_cluster * options.clusters, rng), rng);
-  result.centroids = lloyd.run();
+  result.centroids = kmeans_centroids(rows, options);
   result.sizes.resize(options.clusters);
+  const std::vector<RowId> ids = all_rows(rows.count);
   for (const Hit& hit : nearest_centroids(rows, ids, result.centroids, options.spherical)) {
     result.cluster_of.push_back(hit.row);
     ++result.sizes[hit.row];

@@ -29,6 +29,9 @@ struct KMeans {
 // invalid_argument unless 1 <= clusters <= rows.
 KMeans kmeans(const HalfRows& rows, const KMeansOptions& options);
 
+// The centroids alone, [clusters, width] f32; no row is assigned.
+Tensor kmeans_centroids(const HalfRows& rows, const KMeansOptions& options);
+
 // Levels as in "Automatic Data Curation for Self-Supervised Learning" (arXiv 2405.15613): the
 // centroids of a level are the rows of the next, so `clusters` falls: {1000, 100, 10}.
 std::vector<KMeans> hierarchical_kmeans(const HalfRows& rows, const std::vector<int64_t>& clusters,
@@ -38,5 +41,8 @@ std::vector<KMeans> hierarchical_kmeans(const HalfRows& rows, const std::vector<
 // Euclidean.
 std::vector<Hit> nearest_centroids(const HalfRows& rows, std::span<const RowId> ids,
                                    const Tensor& centroids, bool spherical);
+
+// For every row the `count` centroids with the largest <row, c>, best first: [rows, count].
+std::vector<RowId> nearest_cells(const HalfRows& rows, const Tensor& centroids, int64_t count);
 
 }  // namespace ocelli

@@ -12,13 +12,13 @@ namespace ocelli {
 namespace {
 
 constexpr int64_t kRows = 512, kQueries = 128;  // of a product, see exact_search.cpp
-constexpr int64_t kMost = 4096;                 // queries that share a prepared block
-constexpr int64_t kTogether = 32;               // cells between two reports of progress
+constexpr int64_t kChunk = 32768;               // rows whose neighbours a thread looks for together
 
-// Rows in cells, and for each cell the cells to look in.
+// Rows in cells, and for each row the cells to look in.
 struct Cells {
   std::vector<std::vector<RowId>> members;
-  std::vector<std::vector<RowId>> near;
+  std::vector<RowId> probes;  // [rows, count]; none when all cells are looked in
+  int64_t count = 0;
 };
 
 Cells all_pairs(int64_t count) {
@@ -28,82 +28,101 @@ Cells all_pairs(int64_t count) {
     std::iota(ids.begin(), ids.end(), static_cast<RowId>(begin));
     cells.members.push_back(std::move(ids));
   }
-  std::vector<RowId> all(cells.members.size());
-  std::iota(all.begin(), all.end(), RowId{0});
-  cells.near.assign(cells.members.size(), all);
   return cells;
 }
 
 Cells by_kmeans(const HalfRows& rows, const KnnGraphOptions& options) {
-  const auto count =
-      static_cast<int64_t>(std::clamp(std::sqrt(static_cast<double>(rows.count)), 1.0, 65536.0));
-  const KMeans means = kmeans(
-      rows, {.clusters = count, .iterations = 8, .seed = options.seed, .sample_per_cluster = 64});
+  const auto count = static_cast<int64_t>(
+      std::clamp(2 * std::sqrt(static_cast<double>(rows.count)), 1.0, 65536.0));
+  const Tensor centroids = kmeans_centroids(rows, {.clusters = std::min(count, rows.count),
+                                                   .iterations = 8,
+                                                   .seed = options.seed,
+                                                   .sample_per_cluster = 64});
   Cells cells;
-  cells.members.resize(count);
+  cells.count = std::clamp<int64_t>(options.probes, 1, centroids.size(0));
+  cells.probes = nearest_cells(rows, centroids, cells.count);
+  cells.members.resize(centroids.size(0));
   for (int64_t i = 0; i < rows.count; ++i) {
-    cells.members[means.cluster_of[i]].push_back(static_cast<RowId>(i));
-  }
-  const HalfMatrix centroids(means.centroids);
-  for (const std::vector<Hit>& hits : search_exact(means.centroids, centroids, count)) {
-    auto& near = cells.near.emplace_back();
-    int64_t found = 0;
-    for (size_t i = 0; i < hits.size() && found < options.candidates; ++i) {
-      near.push_back(hits[i].row);
-      found += means.sizes[hits[i].row];
-    }
+    cells.members[cells.probes[i * cells.count]].push_back(static_cast<RowId>(i));
   }
   return cells;
 }
 
-class Builder {
+// The neighbours of some rows. A cell is prepared once for all of them that look into it.
+class Chunk {
  public:
-  Builder(const HalfRows& rows, const Cells& cells, KnnGraph& graph)
-      : rows_(rows), cells_(cells), graph_(graph) {}
+  Chunk(const HalfRows& rows, const Cells& cells, std::span<const RowId> ids, KnnGraph& graph)
+      : rows_(rows),
+        cells_(cells),
+        ids_(ids),
+        graph_(graph),
+        best_(ids.size(), TopK(graph.k + 1)),  // and the row itself
+        queries_(kQueries * rows.width),
+        scores_(kQueries * kRows) {}
 
-  void cell(int64_t c) const {
-    const std::span<const RowId> all = cells_.members[c];
-    for (size_t begin = 0; begin < all.size(); begin += kMost) {
-      queries(c, all.subspan(begin, std::min<size_t>(kMost, all.size() - begin)));
+  void run() {
+    const std::vector<std::vector<uint32_t>> asking = who_asks();
+    for (size_t c = 0; c < asking.size(); ++c) {
+      const std::span<const RowId> members = cells_.members[c];
+      for (size_t at = 0; at < members.size() && !asking[c].empty(); at += kRows) {
+        throw_if_cancelled();
+        look(asking[c], members.subspan(at, std::min<size_t>(kRows, members.size() - at)));
+      }
     }
+    for (size_t i = 0; i < ids_.size(); ++i) keep(ids_[i], best_[i].take());
   }
 
  private:
-  void queries(int64_t c, std::span<const RowId> ids) const {
-    const auto count = static_cast<int64_t>(ids.size());
-    const Tensor x = Tensor::empty({count, rows_.width});
-    detail::gather(rows_, ids, x.data<float>());
-    std::vector<TopK> best(count, TopK(graph_.k + 1));  // and the row itself
-    std::vector<float> scores(kQueries * kRows);
-    for (const RowId near : cells_.near[c]) {
-      const std::span<const RowId> members = cells_.members[near];
-      for (size_t at = 0; at < members.size(); at += kRows) {
-        throw_if_cancelled();
-        const auto others = members.subspan(at, std::min<size_t>(kRows, members.size() - at));
-        const detail::RowBlock block(rows_, others);
-        for (int64_t q = 0; q < count; q += kQueries) {
-          const int64_t n = std::min(kQueries, count - q);
-          block.scores(x.data<float>() + q * rows_.width, n, scores.data());
-          for (int64_t i = 0; i < n; ++i) {
-            best[q + i].add(std::span(scores).subspan(i * others.size(), others.size()),
-                            others.data());
-          }
-        }
+  // For each cell the places in ids_ of the rows that look into it.
+  std::vector<std::vector<uint32_t>> who_asks() const {
+    std::vector<std::vector<uint32_t>> asking(cells_.members.size());
+    for (uint32_t i = 0; i < ids_.size(); ++i) {
+      if (cells_.count == 0) {
+        for (auto& places : asking) places.push_back(i);
+      }
+      for (int64_t p = 0; p < cells_.count; ++p) {
+        asking[cells_.probes[ids_[i] * cells_.count + p]].push_back(i);
       }
     }
-    for (int64_t i = 0; i < count; ++i) keep(ids[i], best[i].take());
+    return asking;
   }
 
-  // With many equal rows the row itself may have fallen out.
-  void keep(RowId row, std::vector<Hit> hits) const {
+  void look(std::span<const uint32_t> places, std::span<const RowId> others) {
+    const detail::RowBlock block(rows_, others);
+    std::vector<RowId> asking;
+    for (size_t begin = 0; begin < places.size(); begin += kQueries) {
+      const auto some = places.subspan(begin, std::min<size_t>(kQueries, places.size() - begin));
+      asking.clear();
+      for (const uint32_t place : some) asking.push_back(ids_[place]);
+      detail::gather(rows_, asking, queries_.data());
+      block.scores(queries_.data(), static_cast<int64_t>(some.size()), scores_.data());
+      for (size_t i = 0; i < some.size(); ++i) {
+        best_[some[i]].add(std::span(scores_).subspan(i * others.size(), others.size()),
+                           others.data());
+      }
+    }
+  }
+
+  // With many equal rows the row itself may have fallen out; its cells may be nearly empty.
+  void keep(RowId row, std::vector<Hit> hits) {
+    if (static_cast<int64_t>(hits.size()) <= graph_.k) hits = among_all(row);
     std::erase_if(hits, [&](const Hit& hit) { return hit.row == row; });
     hits.resize(graph_.k);
     std::ranges::copy(hits, graph_.neighbours.begin() + static_cast<int64_t>(row) * graph_.k);
   }
 
+  std::vector<Hit> among_all(RowId row) const {
+    const Tensor query = Tensor::empty({1, rows_.width});
+    detail::gather(rows_, {&row, 1}, query.data<float>());
+    return search_exact(query, rows_, graph_.k + 1)[0];
+  }
+
   const HalfRows& rows_;
   const Cells& cells_;
+  const std::span<const RowId> ids_;
   KnnGraph& graph_;
+  std::vector<TopK> best_;
+  std::vector<float> queries_, scores_;
 };
 
 }  // namespace
@@ -113,16 +132,22 @@ KnnGraph knn_graph(const HalfRows& rows, const KnnGraphOptions& options) {
   graph.k = std::clamp<int64_t>(options.k, 0, std::max<int64_t>(rows.count - 1, 0));
   graph.neighbours.resize(rows.count * graph.k);
   if (graph.k == 0) return graph;
-  const bool exact = rows.count <= std::max(options.exact_below, options.candidates);
-  const Cells cells = exact ? all_pairs(rows.count) : by_kmeans(rows, options);
-  const Builder builder(rows, cells, graph);
-  const auto count = static_cast<int64_t>(cells.members.size());
-  for (int64_t begin = 0; begin < count; begin += kTogether) {
-    const int64_t end = std::min(count, begin + kTogether);
-    parallel_for(end - begin, 1, [&](int64_t first, int64_t last) {
-      for (int64_t c = begin + first; c < begin + last; ++c) builder.cell(c);
+  const Cells cells =
+      rows.count <= options.exact_below ? all_pairs(rows.count) : by_kmeans(rows, options);
+  std::vector<RowId> order;  // rows that look into the same cells come together
+  for (const auto& members : cells.members)
+    order.insert(order.end(), members.begin(), members.end());
+  const int64_t chunk = std::clamp<int64_t>(rows.count / (4 * num_threads()), 512, kChunk);
+  const int64_t together = chunk * num_threads();
+  for (int64_t begin = 0; begin < rows.count; begin += together) {
+    const int64_t end = std::min(begin + together, rows.count);
+    parallel_for((end - begin + chunk - 1) / chunk, 1, [&](int64_t first, int64_t last) {
+      for (int64_t c = first; c < last; ++c) {
+        const int64_t at = begin + c * chunk;
+        Chunk(rows, cells, std::span(order).subspan(at, std::min(chunk, end - at)), graph).run();
+      }
     });
-    if (options.progress) options.progress(end, count);
+    if (options.progress) options.progress(end, rows.count);
   }
   return graph;
 }

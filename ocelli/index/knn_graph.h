@@ -10,11 +10,10 @@ namespace ocelli {
 
 struct KnnGraphOptions {
   int64_t k = 64;
-  // Up to so many rows every pair is compared. Beyond, rows are cut into cells by k-means, and a
-  // row is compared with those of the cells nearest to its own, as in an inverted file.
+  // Up to so many rows every pair is compared. Beyond, rows are put in 2 sqrt(rows) cells by
+  // k-means, and a row is compared with the rows of the cells nearest to it (an inverted file).
   int64_t exact_below = 40000;
-  // Rows of the nearest cells that a row is compared with, at least.
-  int64_t candidates = 12288;
+  int64_t probes = 8;  // cells that a row is compared with
   uint64_t seed = 0;
   Progress progress = {};
 };

@@ -1,4 +1,5 @@
 """Indexing and searching as a user does it, and what goes wrong. usage: index_test.py OCELLI"""
+import hashlib
 import os
 import pathlib
 import random
@@ -22,8 +23,8 @@ def photo(path, seed, side=24):
     path.write_bytes(b"P6 %d %d 255\n" % (side, side) + random.Random(seed).randbytes(side * side * 3))
 
 
-def npy(path, values):
-    header = "{'descr': '<f4', 'fortran_order': False, 'shape': (%d,), }" % len(values)
+def npy(path, values, shape=None):
+    header = "{'descr': '<f4', 'fortran_order': False, 'shape': %s, }" % (shape or (len(values),),)
     header += " " * (-(len(header) + 11) % 64) + "\n"
     pathlib.Path(path).write_bytes(b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() +
                                    struct.pack(f"<{len(values)}f", *values))
@@ -248,6 +249,93 @@ class Index(Case):
         self.assertEqual(self.index("p.oci", "--verify")["problems"], [])
         self.run_program(*command[1:])
         self.assertEqual(contents("p.oci"), contents("whole.oci"))
+
+    def test_files_that_vanish_and_change_meanwhile(self):
+        self.photos(300)
+        command = [PROGRAM, "index", "photos", "-m", VIT, "-q", "-o", "p.oci"]
+        process = subprocess.Popen(command, env=self.environment, stderr=subprocess.DEVNULL)
+        for i in range(0, 300, 3):
+            photo(f"photos/{i:03}.ppm", 1000 + i)
+            pathlib.Path(f"photos/{i + 1:03}.ppm").unlink()
+        self.assertIn(process.wait(), (0, 65, 66))
+        self.run_program(*command[1:])
+        self.run_program(*command[1:-1], "fresh.oci")
+
+        def vectors(index):
+            lines, rows = contents(index)
+            return {line[1]: (line[2], rows[4096 + 64 * line[5]:4160 + 64 * line[5]]) for line in lines}
+
+        self.assertEqual(len(vectors("p.oci")), 200)
+        self.assertEqual(vectors("p.oci"), vectors("fresh.oci"))
+
+    def test_kinds(self):
+        self.photos(40)
+        self.index("photos", "-m", VIT, "-o", "p.oci", "--kind", "ivfpq")
+        best = self.paths("photos/007.ppm", "-k", "3", "--exact")
+        for kind in ("ivfpq", "hnsw", "auto"):
+            self.index("p.oci", "--compact", "--kind", kind)
+            status = self.index("p.oci", "--status")
+            self.assertEqual((status["kind"], status["covered_vectors"]),
+                             ("flat", 0) if kind == "auto" else (kind, 40))
+            self.assertEqual(self.paths("photos/007.ppm", "-k", "3"), best)
+        self.assertIn("tree: no kind", self.error("index", "photos", "-o", "p.oci", "--kind", "tree", status=64))
+        self.assertIn("--kind goes with", self.error("index", "p.oci", "--status", "--kind", "flat", status=64))
+
+    def test_export_and_import(self):
+        self.photos(5)
+        self.index("photos", "-m", VIT, "-o", "p.oci")
+        pathlib.Path("t.csv").write_text("path,caption\nphotos/001.ppm,a red car\n")
+        self.index("p.oci", "--captions", "t.csv")
+        self.index("p.oci", "--remove", "photos/002.ppm")
+        self.assertEqual(self.index("p.oci", "--export", "out")["images"], 4)
+        self.assertIn("there are embeddings in it", self.error("index", "p.oci", "--export", "out", status=64))
+        self.assertEqual(self.index("--import", "out", "-m", VIT, "-o", "q.oci")["added"], 4)
+        self.assertEqual(self.index("--import", "out", "-o", "q.oci")["replaced"], 4)
+        self.assertEqual(self.index("q.oci", "--verify")["problems"], [])
+        again = self.index("photos", "-o", "q.oci")
+        self.assertEqual((again["unchanged"], again["added"]), (4, 1))
+        found = self.json("search", "q.oci", "photos/001.ppm", "-k", "1")[0]
+        self.assertEqual((found["path"], found["caption"], found["sha256"]),
+                         (str(self.folder / "photos/001.ppm"), "a red car",
+                          hashlib.sha256(pathlib.Path("photos/001.ppm").read_bytes()).hexdigest()))
+
+    def test_foreign_embeddings(self):
+        self.photos(1)
+        metadata = pathlib.Path("in/metadata/metadata_0.jsonl")
+        for folder in ("img_emb", "metadata"):
+            pathlib.Path("in", folder).mkdir(parents=True)
+        command = ("index", "--import", "in", "-m", VIT, "-o", "p.oci")
+        self.assertIn("in: holds no img_emb", self.error(*command, status=66))
+        npy("in/img_emb/img_emb_0.npy", [3.0] * 32 + [0.0] * 32, (2, 32))
+        metadata.with_suffix(".parquet").write_bytes(b"PAR1")
+        self.assertIn("tools/parquet_to_jsonl.py", self.error(*command, status=66))
+        for text, message in (("{", "line 1 is no JSON object"), ("[1]\n[2]", "line 1 is no JSON object"),
+                              ('{"url": "http://a/1.jpg"}', "has 1 lines for 2 rows"),
+                              ('{"url": "http://a/1.jpg"}\n{}', "line 2 names no image")):
+            metadata.write_text(text)
+            self.assertIn(message, self.error(*command, status=64 if "lines" in message or "names" in message else 65))
+            self.assertEqual(self.index("p.oci", "--status")["images"], 0)
+        metadata.write_text('{"url": "http://a/1.jpg", "caption": "one"}\n{"image_path": "zero.jpg"}\n')
+        result = self.index(*command[1:], status=65)
+        self.assertEqual((result["images"], result["added"], result["failed"]), (1, 1, 1))
+        found = self.json("search", "p.oci", "photos/000.ppm")
+        self.assertEqual([(f["path"], f["caption"]) for f in found], [("http://a/1.jpg", "one")])
+        npy("in/img_emb/img_emb_0.npy", [3.0] * 24, (2, 12))
+        self.assertIn("is [2, 12]; the vectors of the index have 32 numbers", self.error(*command, status=64))
+
+    def test_faiss_reads_what_is_exported(self):
+        try:
+            import faiss
+        except ImportError:
+            self.skipTest("faiss-cpu is not installed")
+        self.photos(40)
+        for kind in ("flat", "hnsw"):
+            self.index("photos", "-m", VIT, "-o", "p.oci", "--kind", kind)
+            self.assertEqual(self.index("p.oci", "--export", "p.faiss")["written"], "faiss " + kind)
+            read = faiss.read_index("p.faiss")
+            self.assertEqual((read.ntotal, read.d, "HNSW" in type(read).__name__), (40, 32, kind == "hnsw"))
+            scores, ids = read.search(read.reconstruct_n(0, 40), 3)
+            self.assertEqual(ids[:, 0].tolist(), list(range(40)))
 
     def test_clusters_and_outliers(self):
         self.photos(20)

@@ -251,22 +251,22 @@ TEST(ImageIndex, WhatIsNoIndexIsLeftAlone) {
   EXPECT_FALSE(fs::exists(folder / "absent"));
 }
 
-// Beyond kGraphFrom rows: the graph, the rows after it and the removed ones make one answer.
+// Beyond kHnswFrom rows: the graph, the rows after it and the removed ones make one answer.
 TEST(ImageIndex, TheGraphAnswersAsExactSearchDoes) {
   const TempFolder folder;
-  const int64_t count = kGraphFrom + 500;
+  const int64_t count = kHnswFrom + 500;
   const Tensor vectors = clustered(count, kWidth, 500);
   IndexWriter writer(folder / "i", kState);
-  add(writer, 0, kGraphFrom - 1, vectors);
-  EXPECT_FALSE(writer.update_graph({}));
-  add(writer, kGraphFrom - 1, 1, vectors);
-  EXPECT_TRUE(writer.update_graph({}));
-  add(writer, kGraphFrom, 500, vectors);
-  EXPECT_FALSE(writer.update_graph({}));
+  add(writer, 0, kHnswFrom - 1, vectors);
+  EXPECT_FALSE(writer.update_nearest({}));
+  add(writer, kHnswFrom - 1, 1, vectors);
+  EXPECT_TRUE(writer.update_nearest({}));
+  add(writer, kHnswFrom, 500, vectors);
+  EXPECT_FALSE(writer.update_nearest({}));
   for (int64_t id = 1; id <= 2000; ++id) writer.remove(id);
   writer.commit();
   const ImageIndex index(folder / "i");
-  EXPECT_EQ(index.graph_rows(), kGraphFrom);
+  EXPECT_EQ(index.covered(), kHnswFrom);
   double good = 0;
   for (int64_t q = 0; q < 50; ++q) {
     const Tensor query = vectors.select(0, q * 1000);
@@ -281,10 +281,35 @@ TEST(ImageIndex, TheGraphAnswersAsExactSearchDoes) {
   EXPECT_GT(good, 0.95);
   EXPECT_EQ(found(index, vectors.select(0, count - 1), {.k = 1})[0],
             fmt::format("{}.jpg", count - 1));
-  change_byte(folder / "i/vectors-1/graph", 100000);
+  change_byte(folder / "i/vectors-1/nearest", 100000);
   const auto problems = verify_index(folder / "i");
   ASSERT_EQ(problems.size(), 1u);
-  EXPECT_NE(problems[0].find("graph: is damaged"), std::string::npos);
+  EXPECT_NE(problems[0].find("nearest: is damaged"), std::string::npos);
+}
+
+TEST(ImageIndex, AKindThatWasAskedForIsKept) {
+  const TempFolder folder;
+  const Tensor vectors = clustered(600, kWidth, 20);
+  {
+    IndexWriter writer(folder / "i", kState);
+    add(writer, 0, 500, vectors);
+    for (const IndexKind kind : {IndexKind::ivfpq, IndexKind::hnsw}) {
+      writer.set_kind(kind);
+      EXPECT_TRUE(writer.update_nearest({}));
+      EXPECT_FALSE(writer.update_nearest({}));
+      EXPECT_EQ(ImageIndex(folder / "i").kind(), kind);
+    }
+  }
+  IndexWriter writer(folder / "i");
+  add(writer, 500, 100, vectors);
+  EXPECT_TRUE(writer.update_nearest({}));
+  const ImageIndex index(folder / "i");
+  EXPECT_EQ(index.kind(), IndexKind::hnsw);
+  EXPECT_EQ(index.covered(), 600);
+  EXPECT_EQ(found(index, vectors.select(0, 555), {.k = 1})[0], "555.jpg");
+  writer.set_kind(IndexKind::automatic);
+  EXPECT_FALSE(writer.update_nearest({}));
+  EXPECT_EQ(ImageIndex(folder / "i").kind(), IndexKind::flat);
 }
 
 }  // namespace
