@@ -17,8 +17,8 @@ demo: bootstrap build default-model ## Set up; classify, index, search, deduplic
 	$(BUILD)/cli/ocelli index $(EXAMPLES) -o demo/photos.oci
 	$(BUILD)/cli/ocelli search demo/photos.oci $(EXAMPLES)/coffee.png -k 4 --html demo/search.html
 	$(BUILD)/cli/ocelli dedup $(EXAMPLES) --report demo/duplicates.html
-	$(BUILD)/cli/ocelli explain $(EXAMPLES)/coffee.png --occlusion -o demo/explain.png
-	@echo "Look at demo/report.html, demo/search.html, demo/duplicates.html and demo/explain.png"
+	$(BUILD)/cli/ocelli explain $(EXAMPLES)/coffee.png --occlusion --html demo/explain.html
+	@echo "Look at demo/report.html, demo/search.html, demo/duplicates.html and demo/explain.html"
 
 test: bootstrap build default-model test-data ## Set up and run every test
 	ctest --test-dir $(BUILD) -j $(JOBS) --output-on-failure

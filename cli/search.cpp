@@ -4,13 +4,15 @@
 #include <fmt/ranges.h>
 
 #include "cli/index_model.h"
+#include "cli/page.h"
 #include "ocelli/engine/gallery.h"
 
 namespace ocelli::cli {
 namespace {
 
 struct Search {
-  std::string index, vector, html;
+  std::string index, vector;
+  Page page;
   Query query;
   SearchOptions options;
   float fold = 0;
@@ -53,7 +55,7 @@ void run(const Search& search, const CLI::App& command, Common& common) {
   const bool queries = !search.query.like.empty() || !search.query.unlike.empty();
   check(queries != !search.vector.empty(),
         "search: give texts or images to look for, or --vector FILE");
-  Common::check_output(search.html);
+  Common::check_output(search.page.path);
   const ImageIndex index(search.index);
   const DecodeOptions decode{.max_pixels = common.max_pixels};
   const Tensor query =
@@ -63,7 +65,9 @@ void run(const Search& search, const CLI::App& command, Common& common) {
   if (command.count("--fold") > 0) options.fold = search.fold;
   const std::vector<FoundImage> found = search_index(index, query, options);
   print(found, common);
-  if (!search.html.empty()) write_gallery(search.html, title_of(search), found, decode);
+  if (search.page.path.empty()) return;
+  write_gallery(search.page.path, title_of(search), found, decode);
+  show(search.page, common.quiet);
 }
 
 void add_options(CLI::App& command, Search& search) {
@@ -87,9 +91,7 @@ void add_options(CLI::App& command, Search& search) {
       ->check(CLI::Range(-1.0, 1.0).description(""))
       ->type_name(kNumber);
   command.add_flag("--exact", search.options.search.exact, "Look at every vector of a large index");
-  command.add_option("--open,--html", search.html, "Also write a page with thumbnails")
-      ->type_name(kFile)
-      ->group("Output");
+  add_page(command, search.page, "Also write a page with thumbnails");
 }
 
 }  // namespace

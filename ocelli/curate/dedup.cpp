@@ -179,7 +179,7 @@ class SecondLook {
 }  // namespace
 
 FileFacts file_facts(const std::string& path, const Image& image) {
-  const auto [bytes, time] = input_facts(path);
+  const auto [bytes, time] = input_facts(path).value_or(InputFacts());
   FileFacts facts{image.height() * image.width(), bytes, time, 0};
   const double share = share_without_borders(image);
   facts.content = static_cast<int64_t>(share * static_cast<double>(facts.pixels));

@@ -6,6 +6,7 @@
 
 #include "ocelli/engine/classify.h"
 #include "ocelli/engine/dataset.h"
+#include "ocelli/engine/inputs.h"
 #include "ocelli/explain/maps.h"
 #include "ocelli/explain/overlay.h"
 #include "ocelli/explain/patch_pca.h"
@@ -74,7 +75,7 @@ class Explainer {
   Explanation operator()(std::span<const std::string> paths) {
     for (const std::string& path : paths) {
       throw_if_cancelled();
-      Explained image{path, {}, {}, decode_image_file(path, options_.decode), {}};
+      Explained image{path, {}, {}, decode_input(path, options_.decode), {}};
       image.seen = seen_part(opened_.processor, image.photo.height(), image.photo.width());
       image.map = map_of(image, preprocess(opened_.processor, image.photo).unsqueeze(0));
       if (options_.kind == Kind::similarity_point)

@@ -1,7 +1,5 @@
 #include "ocelli/engine/index_images.h"
 
-#include <sys/stat.h>
-
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
@@ -10,6 +8,7 @@
 #include <set>
 
 #include "ocelli/engine/inputs.h"
+#include "ocelli/formats/tar.h"
 #include "ocelli/hub/digest.h"
 #include "ocelli/image/exif.h"
 
@@ -28,7 +27,7 @@ bool is_below(const std::string& path, const std::string& folder) {
 }
 
 struct Listing {
-  std::vector<std::string> folders;                        // whose files are all listed
+  std::vector<std::string> folders;  // and archives, whose files are all listed
   std::vector<std::pair<std::string, std::string>> files;  // and the folder each was found in
 };
 
@@ -44,6 +43,13 @@ Listing list(std::span<const std::string> arguments, std::istream& standard_inpu
       if (seen.insert(whole).second) listing.files.emplace_back(whole, root);
     }
   }
+  // An archive that is cut off stands in the list itself: what it lost is kept.
+  std::set<std::string> archives;
+  for (const auto& [path, root] : listing.files) {
+    const auto parts = split_tar_path(path);
+    if (parts && !seen.contains(parts->first)) archives.insert(parts->first);
+  }
+  listing.folders.insert(listing.folders.end(), archives.begin(), archives.end());
   return listing;
 }
 
@@ -106,7 +112,8 @@ class Update {
   // A file that cannot be read here is reported when it is embedded.
   static bool same_bytes(const ImageRecord& record) {
     try {
-      return hub::digest_of(record.path, record.sha256) == record.sha256;
+      const std::string bytes = read_input(record.path);
+      return hub::sha256_of({std::as_bytes(std::span(bytes))}) == record.sha256;
     } catch (const Error& error) {
       if (error.code() == ErrorCode::cancelled) throw;
       return false;
@@ -191,10 +198,10 @@ fs::path whole_path(const fs::path& path) {
 }
 
 bool look(const std::string& path, ImageRecord& record) {
-  struct stat status {};
-  if (::stat(path.c_str(), &status) != 0) return false;
-  record.size = status.st_size;
-  record.mtime = int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
+  const auto facts = input_facts(path);
+  if (!facts) return false;
+  record.size = facts->bytes;
+  record.mtime = facts->time;
   return true;
 }
 

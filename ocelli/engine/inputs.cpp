@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <charconv>
 #include <filesystem>
 #include <set>
@@ -185,16 +186,20 @@ std::optional<std::string> read_beside(const std::string& path, std::string_view
   return archive->read(name);
 }
 
-InputFacts input_facts(const std::string& path) {
+std::optional<InputFacts> input_facts(const std::string& path) {
   const auto parts = split_tar_path(path);
   struct stat status {};
-  if (::stat(parts ? parts->first.c_str() : path.c_str(), &status) != 0) return {};
+  if (::stat(parts ? parts->first.c_str() : path.c_str(), &status) != 0) return std::nullopt;
   InputFacts facts{status.st_size,
                    int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec};
   if (!parts) return facts;
   const auto archive = TarArchive::open(parts->first);
   const TarArchive::Member* member = archive->find(parts->second);
-  facts.bytes = member ? member->size : 0;
+  if (!member) {
+    errno = ENOENT;
+    return std::nullopt;
+  }
+  facts.bytes = member->size;
   return facts;
 }
 

@@ -30,11 +30,12 @@ Image decode_input(const std::string& path, const DecodeOptions& options = {});
 // nothing when there is no such file. Archives are webdataset's shards.
 std::optional<std::string> read_beside(const std::string& path, std::string_view extension);
 
-// Size in bytes and time of the last change in nanoseconds (that of the archive); 0 if unknown.
+// Size in bytes and time of the last change in nanoseconds (that of the archive). Nothing, with
+// errno, where there is no such file; throws what TarArchive throws.
 struct InputFacts {
   int64_t bytes = 0, time = 0;
 };
-InputFacts input_facts(const std::string& path);
+std::optional<InputFacts> input_facts(const std::string& path);
 
 // The name ends like an image's.
 bool has_image_extension(const std::filesystem::path& path);

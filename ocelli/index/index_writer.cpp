@@ -36,11 +36,26 @@ void check_format(const fs::path& folder) {
              : "does not say 'ocelli index 1'");
 }
 
+namespace {
+
+// Empty, or what a writer leaves that is killed before it has written its first file.
+bool is_unwritten(const fs::path& folder) {
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) return false;
+  const std::string half = std::string(kFormat) + ".tmp-";
+  return std::ranges::all_of(fs::directory_iterator(folder), [&](const fs::directory_entry& e) {
+    return e.path().filename().string().starts_with(half);
+  });
+}
+
+}  // namespace
+
 void make_format(const fs::path& folder) {
   std::error_code error;
   if (fs::exists(folder, error) && !is_index(folder)) {
-    check(fs::is_directory(folder, error) && fs::is_empty(folder, error),
-          "{}: exists and is no index; give another name with -o", folder.string());
+    check(is_unwritten(folder), "{}: exists and is no index; give another name with -o",
+          folder.string());
+    fs::remove_all(folder, error);
   }
   fs::create_directories(folder, error);
   if (error) {

@@ -9,6 +9,7 @@ import signal
 import sqlite3
 import struct
 import subprocess
+import tarfile
 import time
 import unittest
 
@@ -215,6 +216,26 @@ class Index(Case):
         self.assertIn("vectors.f16: rows 0 to 2 are damaged (3 images", message)
         self.assertIn("is no index", self.error("index", "photos", "--verify", status=66))
         self.assertIn("exists and is no index", self.error("index", "photos", "-m", VIT, "-o", "photos", status=64))
+
+    def test_images_in_shards_are_indexed_in_place(self):
+        self.photos(4)
+
+        def shard(numbers):
+            with tarfile.open("s.tar", "w") as archive:
+                for i in numbers:
+                    archive.add(f"photos/{i:03}.ppm", f"{i:03}.ppm")
+
+        shard([0, 1, 2])
+        self.assertEqual(self.index("s.tar", "-m", VIT, "-o", "p.oci")["added"], 3)
+        self.assertEqual(self.paths("s.tar/001.ppm", "-k", "1"), ["001.ppm"])
+        self.assertEqual(self.index("s.tar", "-o", "p.oci")["unchanged"], 3)
+        shard([0, 2, 3])
+        again = self.index("s.tar", "-o", "p.oci")
+        self.assertEqual([again[key] for key in ("added", "removed", "unchanged")], [1, 1, 2])
+        data = pathlib.Path("s.tar").read_bytes()
+        pathlib.Path("s.tar").write_bytes(data[:len(data) // 4])
+        cut = self.index("s.tar", "-o", "p.oci", status=65)
+        self.assertEqual([cut["removed"], cut["failed"]], [0, 1])
 
     def test_killed_at_random_moments(self):
         self.photos(300)

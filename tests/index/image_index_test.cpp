@@ -211,6 +211,18 @@ TEST(ImageIndex, KilledAtAnyMoment) {
   }
 }
 
+TEST(ImageIndex, KilledBeforeItsFirstFileItBeginsAnew) {
+  const TempFolder folder;
+  fs::create_directory(folder / "i");
+  write_file(folder / "i/format.tmp-1-0", "ocelli in");
+  { const IndexWriter writer(folder / "i", kState); }
+  EXPECT_FALSE(fs::exists(folder / "i/format.tmp-1-0"));
+  EXPECT_EQ(ImageIndex(folder / "i").catalogue().count(), 0);
+  fs::create_directory(folder / "photos");
+  write_file(folder / "photos/1.jpg", "");
+  EXPECT_THROW(IndexWriter(folder / "photos", kState), Error);
+}
+
 TEST(ImageIndex, DamageIsNamed) {
   const TempFolder folder;
   const Tensor vectors = clustered(30, kWidth, 5);
