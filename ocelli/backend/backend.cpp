@@ -26,6 +26,11 @@ Shape without_last(const Shape& shape) {
 
 }  // namespace
 
+const char* precision_name(Precision precision) {
+  static constexpr const char* kNames[] = {"f32", "bf16", "int8"};
+  return kNames[static_cast<int>(precision)];
+}
+
 const Backend& current() {
   return current_backend ? *current_backend : cpu();
 }

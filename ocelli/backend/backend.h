@@ -1,7 +1,8 @@
 // What a device must do. The required operations are pure; the optional ones have bodies built from
 // them (backend.cpp), so a new device runs every model after the required ones and becomes fast one
 // override at a time. Arguments are views: shapes have been checked by ops/, outputs are allocated.
-// Compute is f32; views may have any strides unless a comment says otherwise. Sizes may be 0.
+// Compute is f32 but for packed weights of another Precision; views may have any strides unless a
+// comment says otherwise. Sizes may be 0.
 #pragma once
 
 #include <array>
@@ -46,10 +47,17 @@ struct Epilogue {
   const View* residual = nullptr;
 };
 
+// How a packed weight is held and multiplied: bf16 rounds both factors and sums in f32; int8 holds
+// a weight as 8-bit numbers with a step each row, and rounds each row of the input to 8 bits.
+enum class Precision { f32, bf16, int8 };
+const char* precision_name(Precision precision);
+
 // A weight in the layout the backend likes best. Immutable, shared between threads.
 class Packed {
  public:
   virtual ~Packed() = default;
+  // What a result may be that only linear and attention read: f32 or bf16.
+  DType inner = DType::f32;
 };
 using PackedPtr = std::shared_ptr<const Packed>;
 
@@ -127,8 +135,8 @@ class Backend {
   // x [B, ..., C], groups of C / groups channels over all positions of an image.
   virtual void group_norm(const View& y, const View& x, const View* weight, const View* bias,
                           int64_t groups, float eps) const;
-  // q [B, Nq, H, D], k [B, Nk, H, D], v [B, Nk, H, Dv] -> y [B, Nq, H, Dv]. A query that sees no
-  // key gives zeros.
+  // q [B, Nq, H, D], k [B, Nk, H, D], v [B, Nk, H, Dv] -> y [B, Nq, H, Dv]; all f32, or all of the
+  // type that this backend's packed weights have as `inner`. A query that sees no key gives zeros.
   virtual void attention(const View& y, const View& q, const View& k, const View& v,
                          const Attention& params) const;
   // What attention() weighs v with, y [B, H, Nq, Nk] contiguous: from the required operations.
@@ -138,8 +146,8 @@ class Backend {
   // --- Optional: packed weights ---
   // weight [N, K], bias [N] or null. Null when the backend has no layout of its own.
   virtual PackedPtr pack_linear(const View& weight, const View* bias) const;
-  // x [M, K] and y [M, N] with rows any distance apart; with a residual, which is compact, y is
-  // too.
+  // x [M, K] and y [M, N], each f32 or the weight's `inner` type, with rows any distance apart;
+  // with a residual, which is compact and f32, y is too.
   virtual void linear(const View& y, const View& x, const Packed& weight,
                       const Epilogue& epilogue) const;
   virtual PackedPtr pack_conv2d(const View& weight, const View* bias, const Conv2d& params) const;
@@ -152,7 +160,8 @@ class Backend {
 };
 
 const Backend& reference();  // scalar and obvious: the oracle
-const Backend& cpu();        // fast
+// Fast; packs the weights of linear layers in `precision`.
+const Backend& cpu(Precision precision = Precision::f32);
 
 // The backend of ops called from this thread: cpu() unless a scope says otherwise.
 const Backend& current();

@@ -53,7 +53,7 @@ double fma_roof_gflops() {
   int width = 4;
 #if defined(__x86_64__)
   const std::string isa = backend::current_isa();
-  if (isa == "avx512") loop = fma_512, width = 16;
+  if (isa.starts_with("avx512")) loop = fma_512, width = 16;
   if (isa == "avx2") loop = fma_256, width = 8;
 #endif
   const int threads = num_threads();

@@ -48,12 +48,15 @@ std::array<int64_t, 2> parse_size(const std::string& text) {
   return size;
 }
 
-std::string check_precision(const std::string& name) {
-  static constexpr std::array kPlanned = {"bf16", "f16", "int8", "int4"};
-  if (name == "auto" || name == "f32") return "f32";
+backend::Precision parse_precision(const std::string& name) {
+  using backend::Precision;
+  static constexpr std::array kPlanned = {"f16", "int4"};
+  if (name == "auto" || name == "f32") return Precision::f32;
+  if (name == "bf16") return Precision::bf16;
+  if (name == "int8") return Precision::int8;
   if (std::ranges::find(kPlanned, name) != kPlanned.end()) {
     fail(ErrorCode::unsupported,
-         "--precision {}: not built yet; this version computes in f32 (auto, f32)", name);
+         "--precision {}: not built yet; there are auto, f32, bf16 and int8", name);
   }
   fail(ErrorCode::invalid_argument,
        "--precision {}: no such precision; there are auto, f32, bf16, f16, int8, int4", name);
@@ -78,8 +81,8 @@ std::string fingerprint(const OpenModel& opened) {
 
 std::shared_ptr<const OpenModel> open_model(const std::string& argument,
                                             const OpenOptions& options) {
-  check_precision(options.precision);
   auto opened = std::make_shared<OpenModel>();
+  opened->precision = parse_precision(options.precision);
   opened->name = argument;
   opened->folder = ModelFolder::open(
       hub::resolve(argument, hub::Settings::from_environment(), options.progress));
@@ -87,7 +90,11 @@ std::shared_ptr<const OpenModel> open_model(const std::string& argument,
   const Weights weights(opened->folder.checkpoint,
                         {.rename = opened->family->rename(opened->folder),
                          .tolerate_missing = options.tolerate_missing});
-  opened->model = opened->family->load(opened->folder, weights);
+  {
+    const bool f32 = opened->precision == backend::Precision::f32;
+    const backend::UseBackend packing(f32 ? backend::current() : backend::cpu(opened->precision));
+    opened->model = opened->family->load(opened->folder, weights);
+  }
   set_size(*opened, options);
   opened->weights = weights.report();
   opened->parameters = weights.parameter_count();

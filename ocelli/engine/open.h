@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 
+#include "ocelli/backend/backend.h"
 #include "ocelli/base/progress.h"
 #include "ocelli/models/registry.h"
 #include "ocelli/text/tokenizer.h"
@@ -14,7 +15,7 @@
 namespace ocelli {
 
 struct OpenOptions {
-  std::string precision = "auto";  // see check_precision
+  std::string precision = "auto";  // see parse_precision
   std::optional<std::array<int64_t, 2>> size =
       {};                         // height and width of images, not the model's own
   bool strict = false;            // tensors that the model does not use are an error
@@ -33,6 +34,7 @@ class OpenModel {
   std::array<int64_t, 2> input_size = {};  // height and width; zero without an image tower
   WeightsReport weights;
   int64_t parameters = 0;
+  backend::Precision precision = {};  // of its linear layers
 
   // Read when first asked for.
   const Tokenizer& tokenizer() const;
@@ -42,9 +44,9 @@ class OpenModel {
   mutable std::shared_ptr<const Tokenizer> tokenizer_;
 };
 
-// Accepts "auto" and "f32"; "bf16", "f16", "int8", "int4" throw unsupported, others
-// invalid_argument. Returns the precision that is used.
-std::string check_precision(const std::string& name);
+// "auto" (which is f32), "f32", "bf16", "int8"; "f16" and "int4" throw unsupported, others
+// invalid_argument.
+backend::Precision parse_precision(const std::string& name);
 
 // "384" or "HEIGHTxWIDTH". Throws invalid_argument for others and beyond 1 to 65536.
 std::array<int64_t, 2> parse_size(const std::string& text);

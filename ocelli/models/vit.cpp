@@ -31,7 +31,8 @@ struct Attention {
 
   Tensor operator()(const Tensor& x, Tensor residual, const Tensor& layer_scale) const {
     const int64_t batch = x.size(0), tokens = x.size(1), width = x.size(2);
-    const Tensor y = qkv(x).view({batch, tokens, 3, heads, width / heads});
+    const bool inner = !q_norm.weight.defined();
+    const Tensor y = qkv(x, {.inner = inner}).view({batch, tokens, 3, heads, width / heads});
     Tensor q = y.select(2, 0), k = y.select(2, 1);  // [B, N, H, D]
     if (q_norm.weight.defined()) {
       q = q_norm(q);

@@ -35,7 +35,7 @@ Tensor mask_patches(const Tensor& patches, const Tensor& mask, const Tensor& tok
 
 Tensor SelfAttention::split(const Tensor& x) const {
   const int64_t inner = qkv.weight.out_features() / 3;
-  return qkv(x).view({x.size(0), x.size(1), 3, heads, inner / heads});
+  return qkv(x, {.inner = true}).view({x.size(0), x.size(1), 3, heads, inner / heads});
 }
 
 Tensor SelfAttention::operator()(const Tensor& x, Tensor residual, const AttentionOptions& options,
@@ -57,8 +57,8 @@ Tensor Mlp::operator()(const Tensor& x, Tensor residual, const Tensor& layer_sca
   const int64_t hidden = fc1.weight.out_features();
   Shape shape = x.shape();
   shape[-1] = hidden % 1024 == 0 ? hidden + 16 : hidden;
-  const Tensor y =
-      fc1(x, {.activation = activation, .out = Tensor::empty(shape).slice(-1, 0, hidden)});
+  const Tensor out = Tensor::empty(shape, fc1.weight.inner_type()).slice(-1, 0, hidden);
+  const Tensor y = fc1(x, {.activation = activation, .out = out, .inner = true});
   return fc2(y, {.scale = layer_scale, .residual = std::move(residual)});
 }
 

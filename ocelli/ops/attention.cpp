@@ -4,6 +4,7 @@
 
 #include "ocelli/backend/backend.h"
 #include "ocelli/ops/flops.h"
+#include "ocelli/tensor/convert.h"
 
 namespace ocelli {
 
@@ -52,8 +53,11 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
   const int64_t batch = q.size(0), nq = q.size(1), heads = q.size(2), nk = k.size(1);
   check(v.rank() == 4 && v.shape() == Shape({batch, nk, heads, v.size(3)}),
         "attention: q is {} and k {} but v is {}", q.shape(), k.shape(), v.shape());
+  check(k.dtype() == q.dtype() && v.dtype() == q.dtype() &&
+            (q.dtype() == DType::f32 || q.dtype() == DType::bf16),
+        "attention: q is {}, k {} and v {}", q.dtype(), k.dtype(), v.dtype());
   if (innermost) innermost->observe_(innermost->calls_++, q, k, options);
-  const Tensor y = Tensor::empty({batch, nq, heads, v.size(3)});
+  const Tensor y = Tensor::empty({batch, nq, heads, v.size(3)}, q.dtype());
   count_flops(2 * batch * heads * nq * nk * (q.size(3) + v.size(3)));
   backend::current().attention(y, q, k, v, Arguments(q, options).params);
   return y;
@@ -62,7 +66,8 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
 Tensor attention_weights(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
   check_queries(q, k, options);
   const Tensor y = Tensor::empty({q.size(0), q.size(2), q.size(1), k.size(1)});
-  backend::current().attention_weights(y, q, k, Arguments(q, options).params);
+  backend::current().attention_weights(y, to(q, DType::f32), to(k, DType::f32),
+                                       Arguments(q, options).params);
   return y;
 }
 

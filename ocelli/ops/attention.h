@@ -15,8 +15,8 @@ struct AttentionOptions {
   Tensor bias = {};      // [B or 1, H or 1, Nq, Nk]
 };
 
-// q [B, Nq, H, D], k [B, Nk, H, D], v [B, Nk, H, Dv] -> [B, Nq, H, Dv]; any strides. A query that
-// sees no key gives zeros.
+// q [B, Nq, H, D], k [B, Nk, H, D], v [B, Nk, H, Dv] -> [B, Nq, H, Dv]; any strides; all f32, or
+// all bf16 as inner results of linear() are. A query that sees no key gives zeros.
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
                  const AttentionOptions& options = {});
 

@@ -25,18 +25,18 @@ void LinearWeight::pack() {
 namespace {
 
 // The memory the output goes to: the residual's own where nobody else looks at it.
-Tensor output_for(const Shape& shape, const Epilogue& epilogue) {
+Tensor output_for(const Shape& shape, const Epilogue& epilogue, DType dtype) {
   const Tensor &out = epilogue.out, &residual = epilogue.residual;
-  check(
-      !out.defined() || (out.shape() == shape && out.dtype() == DType::f32 && !residual.defined()),
-      "linear: output is {} but out is {}{}", shape, out.shape(),
-      residual.defined() ? " beside a residual" : "");
+  check(dtype == DType::f32 || !residual.defined(), "linear: an inner result has no residual");
+  check(!out.defined() || (out.shape() == shape && out.dtype() == dtype && !residual.defined()),
+        "linear: output is {} {} but out is {} {}{}", dtype, shape, out.dtype(), out.shape(),
+        residual.defined() ? " beside a residual" : "");
   if (out.defined()) return out;
   check(!residual.defined() || residual.shape() == shape, "linear: output is {} but residual is {}",
         shape, residual.shape());
   return residual.defined() && residual.is_unique() && residual.is_contiguous()
              ? residual
-             : Tensor::empty(shape);
+             : Tensor::empty(shape, dtype);
 }
 
 }  // namespace
@@ -45,13 +45,14 @@ Tensor linear(const Tensor& x, const LinearWeight& weight, Epilogue epilogue) {
   const int64_t in = weight.in_features(), out = weight.out_features();
   check(x.rank() >= 1 && x.size(-1) == in, "linear: x is {} but weight is [{}, {}]", x.shape(), out,
         in);
-  check(x.dtype() == DType::f32, "linear: x is {}; f32 is needed", x.dtype());
+  check(x.dtype() == DType::f32 || (x.dtype() == DType::bf16 && weight.packed()),
+        "linear: x is {}; f32 is needed", x.dtype());
   Shape shape = x.shape();
   shape[-1] = out;
   const int64_t rows = x.numel() / std::max<int64_t>(in, 1);
   count_flops(2 * rows * in * out);
   const backend::Backend& device = backend::current();
-  const Tensor y = output_for(shape, epilogue);
+  const Tensor y = output_for(shape, epilogue, epilogue.inner ? weight.inner_type() : DType::f32);
   if (!weight.packed()) {
     Tensor z = Tensor::empty({rows, out});
     device.gemm(z, contiguous(x).view({rows, in}), weight.weight().transpose(0, 1), 1);

@@ -22,6 +22,7 @@ class LinearWeight {
   const Tensor& weight() const { return weight_; }  // undefined once packed
   const Tensor& bias() const { return bias_; }
   const backend::Packed* packed() const { return packed_.get(); }
+  DType inner_type() const { return packed_ ? packed_->inner : DType::f32; }
 
  private:
   Tensor weight_, bias_;
@@ -34,9 +35,12 @@ struct Epilogue {
   Tensor scale = {};     // [N], layer scale
   Tensor residual = {};  // shape of the output; its memory is reused when handed over by move
   Tensor out = {};  // where the result of linear goes, rows any distance apart; without residual
+  // Only linear() and attention() read the result: it is of the weight's inner_type().
+  bool inner = false;
 };
 
-// x [..., K] -> [..., N], f32. torch.nn.functional.linear with the usual followers fused.
+// x [..., K], f32 or bf16 -> [..., N], f32 unless it is inner. torch.nn.functional.linear with the
+// usual followers fused.
 Tensor linear(const Tensor& x, const LinearWeight& weight, Epilogue epilogue = {});
 
 // a [..., M, K] @ b [..., K, N] -> [..., M, N]; leading sizes broadcast. torch.matmul, rank >= 2.

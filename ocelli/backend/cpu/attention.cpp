@@ -1,6 +1,8 @@
 // y = softmax(scale * q k^T + bias + mask) v, one tile of queries against all keys of a head: the
-// scores of a tile stay in the second-level cache, memory is O(N).
+// scores of a tile stay in the second-level cache, memory is O(N). Of bf16, the products are (the
+// weights are rounded before they are multiplied with v), softmax is f32.
 #include "ocelli/backend/cpu/cpu.h"
+#include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/tensor/convert.h"
 
@@ -15,10 +17,11 @@
 #define OCELLI_BACKEND_CPU_ATTENTION_ONCE
 namespace ocelli::backend {
 
-// One head of one image.
+// One head of one image; T is float, or uint16_t for bf16.
+template <class T>
 struct Head {
-  const float *q, *k, *v;  // rows q_row, k_row, v_row apart
-  float* y;
+  const T *q, *k, *v;  // rows q_row, k_row, v_row apart
+  T* y;
   int64_t q_row, k_row, v_row, y_row;
   int64_t nq, nk, d, dv;
   float scale;
@@ -42,43 +45,85 @@ int64_t attention_tile() {
   return kTileRows;
 }
 
-// keys: [ceil(nk / W)][d][W] from rows of k; values: [ceil(dv / W)][nk][W]; W = kPanel.
-void pack_head(const Head& h, float* keys, float* values) {
+// keys: [ceil(nk / W)][words of d][W] from rows of k; values: [ceil(dv / W)][words of nk][W];
+// W = kPanel.
+template <class T>
+void pack_keys(const Head<T>& h, float* keys) {
+  constexpr int64_t kEach = sizeof(float) / sizeof(T);
+  const int64_t words = h.d / kEach;
   for (int64_t p = 0; p * kPanel < h.nk; ++p) {
-    float* into = keys + p * h.d * kPanel;
+    float* into = keys + p * words * kPanel;
     const int64_t count = std::min(kPanel, h.nk - p * kPanel);
-    transpose(h.k + p * kPanel * h.k_row, h.k_row, count, h.d, into, kPanel);
-    for (int64_t i = 0; count < kPanel && i < h.d; ++i) {
+    const auto* rows = reinterpret_cast<const float*>(h.k + p * kPanel * h.k_row);
+    transpose(rows, h.k_row / kEach, count, words, into, kPanel);
+    for (int64_t i = 0; count < kPanel && i < words; ++i) {
       std::fill(into + i * kPanel + count, into + (i + 1) * kPanel, 0.0f);
-    }
-  }
-  for (int64_t p = 0; p * kPanel < h.dv; ++p) {
-    const int64_t count = std::min(kPanel, h.dv - p * kPanel);
-    for (int64_t j = 0; j < h.nk; ++j) {
-      float* into = values + (p * h.nk + j) * kPanel;
-      std::copy_n(h.v + j * h.v_row + p * kPanel, count, into);
-      std::fill(into + count, into + kPanel, 0.0f);
     }
   }
 }
 
-// Rows of sums, kPanel apart, times 1 / sum of the row's exponentials, into y.
-HWY_INLINE void finish(const float* sums, int64_t rows, const float* factors, float* y,
-                       int64_t y_row, int64_t columns) {
+void pack_values(const Head<float>& h, float* values) {
+  for (int64_t p = 0; p * kPanel < h.dv; ++p) {
+    const int64_t count = std::min(kPanel, h.dv - p * kPanel);
+    for (int64_t j = 0; j < h.nk; ++j, values += kPanel) {
+      std::copy_n(h.v + j * h.v_row + p * kPanel, count, values);
+      std::fill(values + count, values + kPanel, 0.0f);
+    }
+  }
+}
+
+// A word holds the values of two keys.
+void pack_values(const Head<uint16_t>& h, float* values) {
   const Tag d;
-  HWY_ALIGN float edge[kPanel];
+  const hn::RebindToUnsigned<Tag> du;
+  for (int64_t p = 0; p * kPanel < h.dv; ++p) {
+    for (int64_t j = 0; j < h.nk; j += 2, values += kPanel) {
+      const uint16_t* row = h.v + j * h.v_row + p * kPanel;
+      for (int64_t c = 0; c < kPanel; c += kLanes) {
+        const int64_t left = h.dv - p * kPanel - c;
+        if (left <= 0) {
+          hn::StoreU(hn::Zero(d), d, values + c);
+          continue;
+        }
+        const auto even = hn::ShiftRight<16>(hn::BitCast(du, load_bf16(row + c, left)));
+        const auto odd =
+            j + 1 < h.nk ? hn::BitCast(du, load_bf16(row + h.v_row + c, left)) : hn::Zero(du);
+        hn::StoreU(hn::BitCast(d, hn::Or(even, odd)), d, values + c);
+      }
+    }
+  }
+}
+
+template <class T>
+void pack_head(const Head<T>& h, float* keys, float* values) {
+  pack_keys(h, keys);
+  pack_values(h, values);
+}
+
+HWY_INLINE void store_number(Vec v, float* p, int64_t n) {
+  store_some(v, p, n);
+}
+HWY_INLINE void store_number(Vec v, uint16_t* p, int64_t n) {
+  store_bf16(v, p, n);
+}
+
+// Rows of sums, kPanel apart, times 1 / sum of the row's exponentials, into y.
+template <class T>
+HWY_INLINE void finish(const float* sums, int64_t rows, const float* factors, T* y, int64_t y_row,
+                       int64_t columns) {
+  const Tag d;
   for (int64_t r = 0; r < rows; ++r, sums += kPanel, y += y_row) {
     const Vec factor = hn::Set(d, factors[r]);
-    float* into = columns >= kPanel ? y : edge;
-    hn::StoreU(hn::Mul(hn::Load(d, sums), factor), d, into);
-    hn::StoreU(hn::Mul(hn::Load(d, sums + kLanes), factor), d, into + kLanes);
-    if (columns < kPanel) std::copy_n(edge, columns, y);
+    for (int64_t c = 0; c < std::min(columns, kPanel); c += kLanes) {
+      store_number(hn::Mul(hn::Load(d, sums + c), factor), y + c, columns - c);
+    }
   }
 }
 
 // Adds the bias (to scaled scores) and hides keys; everything past the keys is minus infinity, so
 // that exp gives 0.
-HWY_INLINE void mask_row(const Head& h, int64_t query, int64_t padded, float* s) {
+template <class T>
+HWY_INLINE void mask_row(const Head<T>& h, int64_t query, int64_t padded, float* s) {
   if (h.bias) {
     for (int64_t j = 0; j < h.nk; ++j) {
       s[j] = s[j] * h.scale + h.bias[query * h.bias_row + j * h.bias_step];
@@ -94,7 +139,9 @@ HWY_INLINE void mask_row(const Head& h, int64_t query, int64_t padded, float* s)
   std::fill(s + seen, s + padded, -kInfinity);
 }
 
-// s becomes exp(scale * (s - max s)); returns 1 / sum, or 0 for a row without keys. scale > 0.
+// s becomes exp(scale * (s - max s)), as numbers of T from its beginning on; returns 1 / sum, or 0
+// for a row without keys. scale > 0.
+template <class T>
 HWY_INLINE float exponentials(float* s, int64_t padded, float scale) {
   const Tag d;
   Vec top = hn::Load(d, s);
@@ -110,17 +157,20 @@ HWY_INLINE float exponentials(float* s, int64_t padded, float scale) {
   Vec sum = hn::Zero(d);
   for (int64_t j = 0; j < padded; j += kLanes) {
     const Vec e = exp2_of_negative(d, hn::MulAdd(hn::Load(d, s + j), factor, shift));
-    hn::Store(e, d, s + j);
+    store_number(e, reinterpret_cast<T*>(s) + j, kLanes);
     sum = hn::Add(sum, e);
   }
   return 1 / hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
 // Queries [begin, end) of a head; `scores` holds kTileRows rows of `padded` floats.
-void attend(const Head& h, const float* keys, const float* values, int64_t begin, int64_t end,
+template <class T>
+void attend(const Head<T>& h, const float* keys, const float* values, int64_t begin, int64_t end,
             float* scores) {
+  constexpr int64_t kEach = sizeof(float) / sizeof(T);
+  static const RunTile run = run_tile_of(kEach == 2 ? Precision::bf16 : Precision::f32);
   const auto up = [](int64_t n, int64_t step) { return (n + step - 1) / step * step; };
-  const int64_t padded = up(h.nk, kPanel);
+  const int64_t padded = up(h.nk, kPanel), d = h.d / kEach, words = (h.nk + kEach - 1) / kEach;
   const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t q0 = begin + tile_begin(end - begin, tiles, t);
@@ -128,23 +178,39 @@ void attend(const Head& h, const float* keys, const float* values, int64_t begin
     // Keys after the last one that a query of this tile sees need no scores.
     const int64_t last = h.causal ? std::clamp<int64_t>(q0 + rows + h.nk - h.nq, 0, h.nk) : h.nk;
     const int64_t used = up(last, kLanes);
+    const auto* q = reinterpret_cast<const float*>(h.q + q0 * h.q_row);
     for (int64_t p = 0; p * kPanel < used; ++p) {
-      run_tile(rows, {h.q + q0 * h.q_row, h.q_row, keys + p * h.d * kPanel, h.d},
-               {.columns = used - p * kPanel, .keep = scores + p * kPanel, .keep_row = padded});
+      run(rows, {q, h.q_row / kEach, keys + p * d * kPanel, d},
+          {.columns = used - p * kPanel, .keep = scores + p * kPanel, .keep_row = padded});
     }
     float factors[kTileRows];
     HWY_ALIGN float sums[kTileRows * kPanel];
     for (int64_t r = 0; r < rows; ++r) {
       float* s = scores + r * padded;
       mask_row(h, q0 + r, used, s);
-      factors[r] = used > 0 ? exponentials(s, used, h.bias ? 1 : h.scale) : 0;
+      factors[r] = used > 0 ? exponentials<T>(s, used, h.bias ? 1 : h.scale) : 0;
     }
     for (int64_t p = 0; p * kPanel < h.dv; ++p) {
-      run_tile(rows, {scores, padded, values + p * h.nk * kPanel, last},
-               {.columns = h.dv - p * kPanel, .keep = sums, .keep_row = kPanel});
+      run(rows, {scores, padded, values + p * words * kPanel, (last + kEach - 1) / kEach},
+          {.columns = h.dv - p * kPanel, .keep = sums, .keep_row = kPanel});
       finish(sums, rows, factors, h.y + q0 * h.y_row + p * kPanel, h.y_row, h.dv - p * kPanel);
     }
   }
+}
+
+void pack_head_f32(const Head<float>& h, float* keys, float* values) {
+  pack_head(h, keys, values);
+}
+void pack_head_bf16(const Head<uint16_t>& h, float* keys, float* values) {
+  pack_head(h, keys, values);
+}
+void attend_f32(const Head<float>& h, const float* keys, const float* values, int64_t begin,
+                int64_t end, float* scores) {
+  attend(h, keys, values, begin, end, scores);
+}
+void attend_bf16(const Head<uint16_t>& h, const float* keys, const float* values, int64_t begin,
+                 int64_t end, float* scores) {
+  attend(h, keys, values, begin, end, scores);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
@@ -156,8 +222,10 @@ namespace ocelli::backend {
 
 HWY_EXPORT(attention_panel);
 HWY_EXPORT(attention_tile);
-HWY_EXPORT(pack_head);
-HWY_EXPORT(attend);
+HWY_EXPORT(pack_head_f32);
+HWY_EXPORT(pack_head_bf16);
+HWY_EXPORT(attend_f32);
+HWY_EXPORT(attend_bf16);
 
 namespace {
 
@@ -167,11 +235,27 @@ Tensor compact_rows(const View& view) {
   return view.strides[-1] == 1 || view.shape[-1] == 1 ? t : contiguous(t);
 }
 
-Head head_of(const View& y, const Tensor& q, const Tensor& k, const Tensor& v, const Attention& p,
-             int64_t b, int64_t i) {
-  Head h{};
+void pack_head(const Head<float>& h, float* keys, float* values) {
+  HWY_DYNAMIC_DISPATCH(pack_head_f32)(h, keys, values);
+}
+void pack_head(const Head<uint16_t>& h, float* keys, float* values) {
+  HWY_DYNAMIC_DISPATCH(pack_head_bf16)(h, keys, values);
+}
+void attend(const Head<float>& h, const float* keys, const float* values, int64_t begin,
+            int64_t end, float* scores) {
+  HWY_DYNAMIC_DISPATCH(attend_f32)(h, keys, values, begin, end, scores);
+}
+void attend(const Head<uint16_t>& h, const float* keys, const float* values, int64_t begin,
+            int64_t end, float* scores) {
+  HWY_DYNAMIC_DISPATCH(attend_bf16)(h, keys, values, begin, end, scores);
+}
+
+template <class T>
+Head<T> head_of(const View& y, const Tensor& q, const Tensor& k, const Tensor& v,
+                const Attention& p, int64_t b, int64_t i) {
+  Head<T> h{};
   const auto base = [&](const View& t) {
-    return t.as<float>() + b * t.strides[0] + i * t.strides[2];
+    return static_cast<T*>(t.data) + b * t.strides[0] + i * t.strides[2];
   };
   h.q = base(q), h.k = base(k), h.v = base(v), h.y = base(y);
   h.q_row = q.strides()[1], h.k_row = k.strides()[1], h.v_row = v.strides()[1];
@@ -193,28 +277,25 @@ Head head_of(const View& y, const Tensor& q, const Tensor& k, const Tensor& v, c
   return h;
 }
 
-}  // namespace
-
-void Cpu::attention(const View& y, const View& query, const View& key, const View& value,
-                    const Attention& params) const {
-  if (y.shape.numel() == 0 || key.shape[1] == 0 || query.shape[3] == 0) {
-    return Reference::attention(y, query, key, value, params);
-  }
-  const Tensor q = compact_rows(query), k = compact_rows(key), v = compact_rows(value);
+template <class T>
+void attend_all(const View& y, const Tensor& q, const Tensor& k, const Tensor& v,
+                const Attention& params) {
+  constexpr int64_t kEach = sizeof(float) / sizeof(T);
   const int64_t heads = q.size(2), count = q.size(0) * heads, nq = q.size(1), nk = k.size(1);
   const int64_t panel = HWY_DYNAMIC_DISPATCH(attention_panel)();
   const int64_t tile = HWY_DYNAMIC_DISPATCH(attention_tile)();
   const auto up = [&](int64_t n) { return (n + panel - 1) / panel * panel; };
-  const int64_t keys_size = up(nk) * q.size(3), values_size = nk * up(v.size(3));
+  const int64_t keys_size = up(nk) * (q.size(3) / kEach);
+  const int64_t values_size = (nk + kEach - 1) / kEach * up(v.size(3));
   const int64_t threads = num_threads();
   if (count >= 4 * threads || threads == 1 || count % threads == 0) {
     parallel_for(count, 1, [&](int64_t begin, int64_t end) {
       const Tensor packed = Tensor::empty({keys_size + values_size + tile * up(nk)});
       float *keys = packed.data<float>(), *values = keys + keys_size;
       for (int64_t i = begin; i < end; ++i) {
-        const Head h = head_of(y, q, k, v, params, i / heads, i % heads);
-        HWY_DYNAMIC_DISPATCH(pack_head)(h, keys, values);
-        HWY_DYNAMIC_DISPATCH(attend)(h, keys, values, 0, nq, values + values_size);
+        const Head h = head_of<T>(y, q, k, v, params, i / heads, i % heads);
+        pack_head(h, keys, values);
+        attend(h, keys, values, 0, nq, values + values_size);
       }
     });
     return;
@@ -224,8 +305,7 @@ void Cpu::attention(const View& y, const View& query, const View& key, const Vie
   parallel_for(count, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       float* keys = packed.data<float>() + i * (keys_size + values_size);
-      HWY_DYNAMIC_DISPATCH(pack_head)
-      (head_of(y, q, k, v, params, i / heads, i % heads), keys, keys + keys_size);
+      pack_head(head_of<T>(y, q, k, v, params, i / heads, i % heads), keys, keys + keys_size);
     }
   });
   parallel_for(count * nq, tile, [&](int64_t begin, int64_t end) {
@@ -233,12 +313,35 @@ void Cpu::attention(const View& y, const View& query, const View& key, const Vie
     while (begin < end) {
       const int64_t i = begin / nq, stop = std::min(end, (i + 1) * nq);
       const float* keys = packed.data<float>() + i * (keys_size + values_size);
-      HWY_DYNAMIC_DISPATCH(attend)
-      (head_of(y, q, k, v, params, i / heads, i % heads), keys, keys + keys_size, begin - i * nq,
-       stop - i * nq, scores.data<float>());
+      attend(head_of<T>(y, q, k, v, params, i / heads, i % heads), keys, keys + keys_size,
+             begin - i * nq, stop - i * nq, scores.data<float>());
       begin = stop;
     }
   });
+}
+
+// Whether rows of bf16 can be read as words.
+bool has_whole_words(const Tensor& t) {
+  const Shape& s = t.strides();
+  return t.size(3) % 2 == 0 && s[0] % 2 == 0 && s[1] % 2 == 0 && s[2] % 2 == 0;
+}
+
+}  // namespace
+
+void Cpu::attention(const View& y, const View& query, const View& key, const View& value,
+                    const Attention& params) const {
+  const bool empty = y.shape.numel() == 0 || key.shape[1] == 0 || query.shape[3] == 0;
+  const Tensor q = compact_rows(query), k = compact_rows(key), v = compact_rows(value);
+  if (y.dtype == DType::f32) {
+    if (empty) return Reference::attention(y, query, key, value, params);
+    return attend_all<float>(y, q, k, v, params);
+  }
+  if (!empty && has_bf16_dots() && has_whole_words(q) && has_whole_words(k)) {
+    return attend_all<uint16_t>(y, q, k, v, params);
+  }
+  const Tensor wide = Tensor::empty(y.shape);
+  attention(wide, to(q, DType::f32), to(k, DType::f32), to(v, DType::f32), params);
+  copy(y, wide);
 }
 
 }  // namespace ocelli::backend

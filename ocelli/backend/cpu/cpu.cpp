@@ -1,17 +1,18 @@
 #include "ocelli/backend/cpu/cpu.h"
 
+#include <array>
 #include <cstdlib>
 
 #include "ocelli/backend/cpu/isa.h"
 
 namespace ocelli::backend {
 
-const Backend& cpu() {
-  static const Cpu backend = [] {
+const Backend& cpu(Precision precision) {
+  static const std::array<Cpu, 3> backends = [] {
     if (const char* isa = std::getenv("OCELLI_MAX_ISA")) limit_isa(isa);
-    return Cpu();
+    return std::array{Cpu(Precision::f32), Cpu(Precision::bf16), Cpu(Precision::int8)};
   }();
-  return backend;
+  return backends[static_cast<size_t>(precision)];
 }
 
 }  // namespace ocelli::backend

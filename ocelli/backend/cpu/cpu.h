@@ -8,6 +8,7 @@ namespace ocelli::backend {
 
 class Cpu final : public Reference {
  public:
+  explicit Cpu(Precision precision) : precision_(precision) {}
   const char* name() const override { return "cpu"; }
   void copy(const View& y, const View& x) const override;
   void gemm(const View& y, const View& a, const View& b, float alpha) const override;
@@ -33,26 +34,44 @@ class Cpu final : public Reference {
                      const Epilogue& epilogue) const override;
   void inverted_residual(const View& y, const View& x,
                          const PackedInvertedResidual& block) const override;
+
+ private:
+  PackedPtr pack_linear(const View& weight, const View* bias, Precision precision) const;
+
+  Precision precision_;  // of packed linear weights
 };
 
-// A weight [N, K] as panels of `panel` columns: [ceil(N / panel)][K][panel], the last filled with
-// zeros, and the bias likewise.
+// A weight [N, K] as panels of `panel` columns of words (tile.h): [ceil(N / panel)][words][panel],
+// the last filled with zeros, and the bias likewise.
 struct PackedLinear final : Packed {
+  Precision precision = Precision::f32;
   int64_t n = 0, k = 0, panel = 0;
+  int64_t words = 0;  // of a row: K, ceil(K / 2) or ceil(K / 4)
   Tensor panels, bias;
+  Tensor steps, sums;  // int8: of each row, the step and the sum of its weights
+};
+
+// Rows of words that a product reads; of int8, with the scale of each: x = low + step * u.
+struct WordRows {
+  float* words = nullptr;
+  int64_t row = 0;  // their distance
+  float *steps = nullptr, *lows = nullptr;
 };
 
 // Rows [0, m) of y = residual + scale * activation(x W^T + bias), on plain pointers.
 struct LinearCall {
-  const float* x;
+  const void* x;
   int64_t ldx;
-  float* y;
+  float* y;     // or null, then y16
   int64_t ldy;  // of the residual too
   int64_t m;
   const PackedLinear* weight;
   Activation activation;
-  const float* scale;     // or null
-  const float* residual;  // or null
+  const float* scale;               // or null
+  const float* residual;            // or null
+  DType x_type = DType::f32;        // f32 or bf16
+  uint16_t* y16 = nullptr;          // bf16
+  const WordRows* words = nullptr;  // x as the weight multiplies it, where it was made before
 };
 
 // On the calling thread alone, for kernels that share out the work themselves.

@@ -1,10 +1,8 @@
-// The register tile of all matrix products: R rows of A times one panel of B.
+// What all matrix products share: products of words, and the ends of a register tile.
 //
-//   out[r, 0..W) = sum_k A[r, k] * B[k, 0..W),   W = kVectors vectors
-//
-// A lies in rows `lda` apart; B is a panel of K rows of kPanel floats, one after the other
-// (packed). Two vectors by 14 rows fill the 32 registers of AVX-512, by 6 rows the 16 of AVX2 and
-// SSE4; the last panel of a weight may need one vector only. Goto and van de Geijn, "Anatomy of
+// A lies in rows `lda` apart; B is a panel of K rows of kPanel words, one after the other (packed).
+// Two vectors by 14 rows fill the 32 registers of AVX-512, by 6 rows the 16 of AVX2 and SSE4; the
+// last panel of a weight may need one vector only. Goto and van de Geijn, "Anatomy of
 // high-performance matrix multiplication", 2008.
 
 #if defined(OCELLI_BACKEND_CPU_GEMM_INL_H_) == defined(HWY_TARGET_TOGGLE)
@@ -15,8 +13,19 @@
 #endif
 
 #include "hwy/highway.h"
+#include "ocelli/backend/backend.h"
+#include "ocelli/backend/cpu/bf16-inl.h"
+#include "ocelli/backend/cpu/isa.h"
 #include "ocelli/backend/cpu/tile.h"
 #include "ocelli/backend/cpu/vector-inl.h"
+
+// Highway 1.0.3 has no target with AVX-512's products of bf16 and 8-bit numbers.
+#undef OCELLI_NARROW_DOTS
+#if HWY_TARGET == HWY_AVX3
+#define OCELLI_NARROW_DOTS 1
+#else
+#define OCELLI_NARROW_DOTS 0
+#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
@@ -24,8 +33,59 @@ namespace ocelli::backend::HWY_NAMESPACE {
 constexpr int64_t kPanel = 2 * kLanes;
 constexpr int kTileRows = HWY_TARGET <= HWY_AVX3 ? 14 : 6;
 
+// sum + x w, one word of x times a vector of words of w.
+struct DotF32 {
+  static constexpr bool kIntegers = false;
+  static HWY_INLINE Vec add(Vec x, Vec w, Vec sum) { return hn::MulAdd(x, w, sum); }
+};
+
+struct DotBf16 {
+  static constexpr bool kIntegers = false;
+  static HWY_INLINE Vec add(Vec x, Vec w, Vec sum) {
+    return hn::MulAdd(upper(x), upper(w), hn::MulAdd(lower(x), lower(w), sum));
+  }
+
+ private:
+  static HWY_INLINE Vec upper(Vec v) {
+    const hn::RebindToUnsigned<Tag> du;
+    return hn::BitCast(Tag(), hn::And(hn::BitCast(du, v), hn::Set(du, 0xffff0000u)));
+  }
+  static HWY_INLINE Vec lower(Vec v) {
+    const hn::RebindToUnsigned<Tag> du;
+    return hn::BitCast(Tag(), hn::ShiftLeft<16>(hn::BitCast(du, v)));
+  }
+};
+
+// Unsigned bytes of x times signed ones of w, whose pairs must fit 16 bits: |w| <= 63. The sums are
+// integers in a vector of floats.
+struct DotInt8 {
+  static constexpr bool kIntegers = true;
+  static HWY_INLINE Vec add(Vec x, Vec w, Vec sum) {
+#if HWY_TARGET == HWY_AVX3
+    const __m512i pairs =
+        _mm512_maddubs_epi16(_mm512_castps_si512(x.raw), _mm512_castps_si512(w.raw));
+    const __m512i quads = _mm512_madd_epi16(pairs, _mm512_set1_epi16(1));
+    return Vec{_mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(sum.raw), quads))};
+#elif HWY_TARGET == HWY_AVX2
+    const __m256i pairs =
+        _mm256_maddubs_epi16(_mm256_castps_si256(x.raw), _mm256_castps_si256(w.raw));
+    const __m256i quads = _mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+    return Vec{_mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(sum.raw), quads))};
+#else
+    HWY_ALIGN uint8_t u[4 * kLanes];
+    HWY_ALIGN int8_t s[4 * kLanes];
+    HWY_ALIGN int32_t total[kLanes];
+    hn::Store(x, Tag(), reinterpret_cast<float*>(u));
+    hn::Store(w, Tag(), reinterpret_cast<float*>(s));
+    hn::Store(sum, Tag(), reinterpret_cast<float*>(total));
+    for (int64_t i = 0; i < 4 * kLanes; ++i) total[i / 4] += u[i] * s[i];
+    return hn::Load(Tag(), reinterpret_cast<float*>(total));
+#endif
+  }
+};
+
 // What the sums begin with: those of the slice of K before, the bias, or zero.
-template <int R, int kVectors>
+template <class Dot, int R, int kVectors>
 HWY_INLINE void begin_tile(const TileEnd& end, Vec (&sums)[R][kVectors]) {
   const Tag d;
 #pragma GCC unroll 16
@@ -34,12 +94,38 @@ HWY_INLINE void begin_tile(const TileEnd& end, Vec (&sums)[R][kVectors]) {
     for (int v = 0; v < kVectors; ++v) {
       if (end.start)
         sums[r][v] = hn::Load(d, end.start + r * end.keep_row + v * kLanes);
-      else if (end.bias)
+      else if (!Dot::kIntegers && end.bias)
         sums[r][v] = hn::LoadU(d, end.bias + v * kLanes);
       else
         sums[r][v] = hn::Zero(d);
     }
   }
+}
+
+// Integer sums to bias + row_step * column_step * sum + row_low * column_sum.
+template <int R, int kVectors>
+HWY_INLINE void dequantize(const TileEnd& end, Vec (&sums)[R][kVectors]) {
+  const Tag d;
+#pragma GCC unroll 2
+  for (int v = 0; v < kVectors; ++v) {
+    const Vec step = hn::LoadU(d, end.column_step + v * kLanes);
+    const Vec column = hn::LoadU(d, end.column_sum + v * kLanes);
+    const Vec bias = end.bias ? hn::LoadU(d, end.bias + v * kLanes) : hn::Zero(d);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const hn::RebindToSigned<Tag> di;
+      const Vec sum = hn::ConvertTo(d, hn::BitCast(di, sums[r][v]));
+      const Vec rest = hn::MulAdd(hn::Set(d, end.row_low[r]), column, bias);
+      sums[r][v] = hn::MulAdd(sum, hn::Mul(hn::Set(d, end.row_step[r]), step), rest);
+    }
+  }
+}
+
+HWY_INLINE void store_result(Vec v, const TileEnd& end, int64_t at, int64_t left) {
+  if (end.y16)
+    store_bf16(v, end.y16 + at, left);
+  else
+    store_some(v, end.y + at, left);
 }
 
 // y = residual + scale * clamp(sums)
@@ -61,41 +147,17 @@ HWY_INLINE void finish_tile(const TileEnd& end, Vec (&sums)[R][kVectors]) {
       if (end.scale) sum = hn::Mul(sum, scale);
       const int64_t at = r * end.ldy + v * kLanes;
       if (end.residual) sum = hn::Add(sum, load_some(end.residual + at, left));
-      store_some(sum, end.y + at, left);
+      store_result(sum, end, at, left);
     }
   }
 }
 
-template <int R, int kVectors>
-HWY_NOINLINE void tile(const TileBegin& begin, const TileEnd& end) {
+template <class Dot, int R, int kVectors>
+HWY_INLINE void end_tile(const TileEnd& end, Vec (&sums)[R][kVectors]) {
   const Tag d;
-  Vec sums[R][kVectors];
-  begin_tile(end, sums);
-  // Rows in groups of three share a pointer: x86 addresses p, p + lda and p + 2 lda directly.
-  const float* rows[(R + 2) / 3];
-  const int64_t lda = begin.lda;
-#pragma GCC unroll 8
-  for (int g = 0; g < (R + 2) / 3; ++g) rows[g] = begin.a + 3 * g * lda;
-  const float* HWY_RESTRICT b = begin.b;
-  const auto step = [&](int64_t k) HWY_ATTR {
-    Vec column[kVectors];
-#pragma GCC unroll 2
-    for (int v = 0; v < kVectors; ++v) column[v] = hn::Load(d, b + v * kLanes);
-    b += kPanel;
-#pragma GCC unroll 16
-    for (int r = 0; r < R; ++r) {
-      const Vec x = hn::Set(d, rows[r / 3][(r % 3) * lda + k]);
-#pragma GCC unroll 2
-      for (int v = 0; v < kVectors; ++v) sums[r][v] = hn::MulAdd(x, column[v], sums[r][v]);
-    }
-  };
-  int64_t k = 0;
-  const float* next = begin.next;
-  for (; k < begin.depth && next < begin.next_end; ++k, next += 16) {
-    __builtin_prefetch(next, 0, 2);
-    step(k);
+  if constexpr (Dot::kIntegers) {
+    if (end.row_step) dequantize(end, sums);
   }
-  for (; k < begin.depth; ++k) step(k);
   if (!end.keep) return finish_tile(end, sums);
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
@@ -110,22 +172,52 @@ HWY_INLINE int64_t tile_begin(int64_t rows, int64_t count, int64_t i) {
   return rows * i / count;
 }
 
-// tile<rows, ...>(...), 1 <= rows <= kTileRows.
-HWY_INLINE void run_tile(int64_t rows, const TileBegin& begin, const TileEnd& end) {
-  using Kernel = void (*)(const TileBegin&, const TileEnd&);
-#define OCELLI_TILES(V) \
-  { tile<1, V>, tile<2, V>, tile<3, V>, tile<4, V>, tile<5, V>, tile<6, V>, OCELLI_TALL_TILES(V) }
-#if HWY_TARGET <= HWY_AVX3
-#define OCELLI_TALL_TILES(V)                                                              \
-  tile<7, V>, tile<8, V>, tile<9, V>, tile<10, V>, tile<11, V>, tile<12, V>, tile<13, V>, \
-      tile<14, V>
-#else
-#define OCELLI_TALL_TILES(V)
+namespace plain {
+#include "ocelli/backend/cpu/tile-inl.h"
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace ocelli::backend::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if OCELLI_NARROW_DOTS
+HWY_PUSH_ATTRIBUTES(HWY_TARGET_STR_AVX3 ",avx512vnni,avx512bf16")
+namespace ocelli::backend::HWY_NAMESPACE::narrow {
+
+struct DotBf16 {
+  static constexpr bool kIntegers = false;
+  static HWY_INLINE Vec add(Vec x, Vec w, Vec sum) {
+    return Vec{_mm512_dpbf16_ps(sum.raw, (__m512bh)x.raw, (__m512bh)w.raw)};
+  }
+};
+
+struct DotInt8 {
+  static constexpr bool kIntegers = true;
+  static HWY_INLINE Vec add(Vec x, Vec w, Vec sum) {
+    return Vec{_mm512_castsi512_ps(_mm512_dpbusd_epi32(
+        _mm512_castps_si512(sum.raw), _mm512_castps_si512(x.raw), _mm512_castps_si512(w.raw)))};
+  }
+};
+
+#include "ocelli/backend/cpu/tile-inl.h"
+
+}  // namespace ocelli::backend::HWY_NAMESPACE::narrow
+HWY_POP_ATTRIBUTES
 #endif
-  static constexpr Kernel kKernels[2][kTileRows] = {OCELLI_TILES(1), OCELLI_TILES(2)};
-#undef OCELLI_TILES
-#undef OCELLI_TALL_TILES
-  kKernels[end.columns > kLanes][rows - 1](begin, end);
+
+HWY_BEFORE_NAMESPACE();
+namespace ocelli::backend::HWY_NAMESPACE {
+
+using RunTile = void (*)(int64_t rows, const TileBegin&, const TileEnd&);
+
+HWY_INLINE RunTile run_tile_of(Precision precision) {
+#if OCELLI_NARROW_DOTS
+  if (precision == Precision::bf16 && has_bf16_dots()) return narrow::run_tile<narrow::DotBf16>;
+  if (precision == Precision::int8 && has_byte_dots()) return narrow::run_tile<narrow::DotInt8>;
+#endif
+  if (precision == Precision::bf16) return plain::run_tile<DotBf16>;
+  if (precision == Precision::int8) return plain::run_tile<DotInt8>;
+  return plain::run_tile<DotF32>;
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

@@ -9,6 +9,7 @@
 #include "hwy/highway.h"
 #include "ocelli/backend/cpu/gemm-inl.h"
 #include "ocelli/backend/cpu/math-inl.h"
+#include "ocelli/backend/cpu/words-inl.h"
 
 #ifndef OCELLI_BACKEND_CPU_LINEAR_ONCE
 #define OCELLI_BACKEND_CPU_LINEAR_ONCE
@@ -17,6 +18,15 @@ namespace ocelli::backend {
 struct Range {
   int64_t begin, end;
 };
+
+WordRows from_row(WordRows rows, int64_t r) {
+  rows.words += r * rows.row;
+  if (rows.steps) {
+    rows.steps += r;
+    rows.lows += r;
+  }
+  return rows;
+}
 
 }  // namespace ocelli::backend
 #endif
@@ -44,7 +54,7 @@ HWY_INLINE void finish(const TileEnd& end, int64_t rows) {
       Vec v = apply<kActivation>(d, hn::Load(d, end.keep + r * end.keep_row + j));
       if (end.scale) v = hn::Mul(v, load_some(end.scale + j, left));
       if (end.residual) v = hn::Add(v, load_some(end.residual + at, left));
-      store_some(v, end.y + at, left);
+      store_result(v, end, at, left);
     }
   }
 }
@@ -65,10 +75,55 @@ void finish(Unary activation, const TileEnd& end, int64_t rows) {
   }
 }
 
-// Rows whose distance is a multiple of a page fall on the same lines of the first-level cache; a
-// block of them is copied to rows that do not, where enough panels pass over it to pay for that.
-bool rows_collide(int64_t lda, int64_t panels) {
-  return lda % 1024 == 0 && kTileRows > 8 && panels >= 2;
+// Whether a product of `panels` panels needs its rows written as words: because they are of another
+// type, or because rows whose distance is a multiple of a page fall on the same lines of the
+// first-level cache, where enough panels pass over them to pay for copying them to rows that do
+// not.
+bool makes_words(const LinearCall& call, int64_t panels) {
+  const PackedLinear& w = *call.weight;
+  if (call.words) return false;
+  int64_t each = 1;
+  if (w.precision == Precision::bf16 && call.x_type == DType::bf16)
+    each = 2;
+  else if (w.precision != Precision::f32 || call.x_type != DType::f32)
+    return true;
+  if (w.k % each || call.ldx % each || reinterpret_cast<uintptr_t>(call.x) % 4) return true;
+  return call.ldx / each % 1024 == 0 && kTileRows > 8 && panels >= 2;
+}
+
+// Rows [rows.begin, rows.end) of x as words [word, word + count) of the weight's kind.
+template <class T>
+void rows_to_words(const LinearCall& call, Range rows, int64_t word, int64_t count,
+                   const WordRows& into) {
+  const PackedLinear& w = *call.weight;
+  const int64_t each = w.precision == Precision::f32 ? 1 : w.precision == Precision::bf16 ? 2 : 4;
+  const int64_t n = std::min(count * each, w.k - word * each);
+  for (int64_t r = rows.begin; r < rows.end; ++r) {
+    const T* row = static_cast<const T*>(call.x) + r * call.ldx;
+    const T* x = row + word * each;
+    float* y = into.words + (r - rows.begin) * into.row;
+    if (w.precision == Precision::f32) {
+      row_to_f32(x, n, y);
+    } else if (w.precision == Precision::bf16) {
+      row_to_bf16(x, n, y);
+    } else {
+      float &step = into.steps[r - rows.begin], &low = into.lows[r - rows.begin];
+      if (word == 0) {
+        const ByteScale scale = byte_scale(row, w.k);
+        step = scale.step;
+        low = scale.low;
+      }
+      row_to_bytes(x, n, {low, step}, y);
+    }
+  }
+}
+
+void make_words(const LinearCall& call, Range rows, int64_t word, int64_t count,
+                const WordRows& into) {
+  if (call.x_type == DType::f32)
+    rows_to_words<float>(call, rows, word, count, into);
+  else
+    rows_to_words<uint16_t>(call, rows, word, count, into);
 }
 
 // Rows and panels of one call, on one thread. A block of rows of x stays in the second-level cache
@@ -78,14 +133,17 @@ class LinearPart {
  public:
   LinearPart(const LinearCall& call, Range rows, Range panels)
       : call_(call), w_(*call.weight), rows_(rows), panels_(panels) {
-    slices_ = w_.k > 1536 ? (w_.k + 1023) / 1024 : 1;
-    slice_ = std::max<int64_t>((w_.k + slices_ - 1) / slices_, 1);
+    slices_ = w_.words > 1536 ? (w_.words + 1023) / 1024 : 1;
+    slice_ = std::max<int64_t>((w_.words + slices_ - 1) / slices_, 1);
     block_ = std::max<int64_t>(cache_budget() / (slice_ * 4), 4 * kTileRows);
     const int64_t count = panels.end - panels.begin;
     const int64_t sums = slices_ > 1 ? count * (block_ + 1) * kPanel : kTileRows * kPanel;
-    if (rows_collide(call.ldx, count)) copy_row_ = (slice_ + 15) / 16 * 16 + 16;
-    memory_ = Tensor::empty({sums + copy_row_ * (block_ + 1)});
-    copy_ = memory_.data<float>() + sums;
+    if (makes_words(call, count)) copy_.row = (slice_ + 15) / 16 * 16 + 16;
+    memory_ = Tensor::empty({sums + (copy_.row + 2) * (block_ + 1)});
+    copy_.words = memory_.data<float>() + sums;
+    copy_.steps = copy_.words + copy_.row * (block_ + 1);
+    copy_.lows = copy_.steps + block_ + 1;
+    run_tile_ = run_tile_of(w_.precision);
     finishes_ = bounds(call.activation, end_);
     end_.ldy = call.ldy;
     end_.keep_row = kPanel;
@@ -101,38 +159,58 @@ class LinearPart {
   }
 
  private:
-  void run_slice(Range rows, int64_t s) {
-    const int64_t k = s * slice_, count = rows.end - rows.begin;
-    TileBegin begin{call_.x + rows.begin * call_.ldx + k, call_.ldx, nullptr,
-                    std::min(slice_, w_.k - k)};
-    if (copy_row_) {
-      for (int64_t r = 0; r < count; ++r)
-        std::copy_n(begin.a + r * begin.lda, begin.depth, copy_ + r * copy_row_);
-      begin.a = copy_;
-      begin.lda = copy_row_;
+  // The rows of a slice, which are made where they are not there.
+  WordRows words_of(Range rows, int64_t word, int64_t count) {
+    if (copy_.row) {
+      make_words(call_, rows, word, count, copy_);
+      return copy_;
     }
+    WordRows all;
+    if (call_.words) {
+      all = *call_.words;
+    } else {  // which nobody writes to
+      all.words = const_cast<float*>(static_cast<const float*>(call_.x));
+      all.row = call_.x_type == DType::bf16 ? call_.ldx / 2 : call_.ldx;
+    }
+    all = from_row(all, rows.begin);
+    all.words += word;
+    return all;
+  }
+
+  void run_slice(Range rows, int64_t s) {
+    const int64_t word = s * slice_, count = rows.end - rows.begin;
+    const int64_t depth = std::min(slice_, w_.words - word);
+    const WordRows x = words_of(rows, word, depth);
+    const bool last = s + 1 == slices_;
+    TileBegin begin{x.words, x.row, nullptr, depth};
     for (int64_t p = panels_.begin; p < panels_.end; ++p) {
       const int64_t column = p * kPanel;
-      begin.b = w_.panels.data<float>() + (p * w_.k + k) * kPanel;
-      begin.next = p + 1 < panels_.end ? begin.b + w_.k * kPanel : nullptr;
+      begin.b = w_.panels.data<float>() + (p * w_.words + word) * kPanel;
+      begin.next = p + 1 < panels_.end ? begin.b + w_.words * kPanel : nullptr;
       end_.columns = std::min(kPanel, w_.n - column);
       end_.bias = w_.bias.defined() ? w_.bias.data<float>() + column : nullptr;
       end_.scale = call_.scale ? call_.scale + column : nullptr;
+      if (w_.steps.defined()) {
+        end_.column_step = w_.steps.data<float>() + column;
+        end_.column_sum = w_.sums.data<float>() + column;
+      }
       // The sums of a panel lie together: [panel][row][kPanel].
       float* sums =
           memory_.data<float>() + (slices_ > 1 ? (p - panels_.begin) * count * kPanel : 0);
-      run_panel(begin, {rows.begin * call_.ldy + column, count, s, sums});
+      run_panel(begin, {rows.begin * call_.ldy + column, count, s > 0, last, sums},
+                last && w_.steps.defined() ? x : WordRows());
     }
   }
 
   struct Panel {
-    int64_t at, rows, slice;  // `at`: the panel's place in y
+    int64_t at, rows;  // `at`: the panel's place in y
+    bool goes_on, last;
     float* sums;
   };
 
-  void run_panel(TileBegin begin, const Panel& panel) {
+  // `scales`: of the rows, where the sums are integers and complete.
+  void run_panel(TileBegin begin, const Panel& panel, const WordRows& scales) {
     const int64_t tiles = (panel.rows + kTileRows - 1) / kTileRows;
-    const bool last = panel.slice + 1 == slices_;
     const float *a = begin.a, *next = begin.next;
     for (int64_t t = 0; t < tiles; ++t) {
       const int64_t r0 = tile_begin(panel.rows, tiles, t),
@@ -143,13 +221,18 @@ class LinearPart {
         begin.next_end = next + begin.depth * kPanel * (t + 1) / tiles;
       }
       float* sums = panel.sums + (slices_ > 1 ? r0 * kPanel : 0);
-      end_.start = panel.slice > 0 ? sums : nullptr;
-      end_.keep = last && finishes_ ? nullptr : sums;
+      end_.start = panel.goes_on ? sums : nullptr;
+      end_.keep = panel.last && finishes_ ? nullptr : sums;
+      end_.row_step = scales.steps ? scales.steps + r0 : nullptr;
+      end_.row_low = scales.steps ? scales.lows + r0 : nullptr;
       const int64_t at = panel.at + r0 * call_.ldy;
-      end_.y = call_.y + at;
+      if (call_.y16)
+        end_.y16 = call_.y16 + at;
+      else
+        end_.y = call_.y + at;
       end_.residual = call_.residual ? call_.residual + at : nullptr;
-      run_tile(rows, begin, end_);
-      if (last && !finishes_) finish(*call_.activation, end_, rows);
+      run_tile_(rows, begin, end_);
+      if (panel.last && !finishes_) finish(*call_.activation, end_, rows);
     }
   }
 
@@ -158,8 +241,8 @@ class LinearPart {
   const Range rows_, panels_;
   int64_t slices_, slice_, block_;
   Tensor memory_;
-  float* copy_;           // a block of rows of x, rows copy_row_ apart
-  int64_t copy_row_ = 0;  // 0: not copied
+  WordRows copy_;  // a block of rows; row 0: not copied
+  RunTile run_tile_;
   TileEnd end_;
   bool finishes_;  // the tile itself makes y
 };
@@ -175,23 +258,45 @@ int64_t tile_rows() {
   return kTileRows;
 }
 
-// panels[p][k][j] = w[p * kPanel + j][k]
-void pack_panels(const View& weight, float* packed, Range panels) {
-  const int64_t n = weight.shape[0], depth = weight.shape[1];
+// The bytes of a weight's row: w = step * s. Pairs of products must fit 16 bits where there are no
+// products of bytes, so s has 7 bits there.
+void weight_to_bytes(const float* w, PackedLinear& into, int64_t row, float* words) {
+  float most = 0;
+  for (int64_t i = 0; i < into.k; ++i) most = std::max(most, std::abs(w[i]));
+  const float step = most / (has_byte_dots() ? 127.0f : 63.0f);
+  row_to_signed_bytes(w, into.k, step, words);
+  const auto* bytes = reinterpret_cast<const int8_t*>(words);
+  int64_t sum = 0;
+  for (int64_t i = 0; i < into.k; ++i) sum += bytes[i];
+  into.steps.data<float>()[row] = step;
+  into.sums.data<float>()[row] = step * static_cast<float>(sum);
+}
+
+// panels[p][word][j] = words of w[p * kPanel + j]
+void pack_panels(const View& weight, PackedLinear& into, Range panels) {
+  const int64_t n = weight.shape[0], k = into.k, words = into.words;
   const int64_t row = weight.strides[0], column = weight.strides[1];
+  const bool as_is = into.precision == Precision::f32 && column == 1;
+  const Tensor memory = Tensor::empty({kPanel * words + k});
+  float *rows = memory.data<float>(), *one = rows + kPanel * words;
   for (int64_t p = panels.begin; p < panels.end; ++p) {
-    float* into = packed + p * depth * kPanel;
-    const float* from = weight.as<float>() + p * kPanel * row;
-    const int64_t count = std::min(kPanel, n - p * kPanel);
-    if (column == 1) {
-      transpose(from, row, count, depth, into, kPanel);
-    } else {
-      for (int64_t k = 0; k < depth; ++k) {
-        for (int64_t j = 0; j < count; ++j) into[k * kPanel + j] = from[j * row + k * column];
-      }
+    const int64_t first = p * kPanel, count = std::min(kPanel, n - first);
+    const float* from = weight.as<float>() + first * row;
+    float* panel = into.panels.data<float>() + p * words * kPanel;
+    for (int64_t j = 0; j < count && !as_is; ++j) {
+      const float* w = from + j * row;
+      for (int64_t i = 0; column != 1 && i < k; ++i) one[i] = w[i * column];
+      if (column != 1) w = one;
+      if (into.precision == Precision::f32)
+        std::copy_n(w, k, rows + j * words);
+      else if (into.precision == Precision::bf16)
+        row_to_bf16(w, k, rows + j * words);
+      else
+        weight_to_bytes(w, into, first + j, rows + j * words);
     }
-    for (int64_t k = 0; count < kPanel && k < depth; ++k) {
-      std::fill(into + k * kPanel + count, into + (k + 1) * kPanel, 0.0f);
+    transpose(as_is ? from : rows, as_is ? row : words, count, words, panel, kPanel);
+    for (int64_t i = 0; count < kPanel && i < words; ++i) {
+      std::fill(panel + i * kPanel + count, panel + (i + 1) * kPanel, 0.0f);
     }
   }
 }
@@ -205,7 +310,8 @@ HWY_AFTER_NAMESPACE();
 
 namespace ocelli::backend {
 
-HWY_EXPORT(rows_collide);
+HWY_EXPORT(makes_words);
+HWY_EXPORT(make_words);
 HWY_EXPORT(linear_part);
 HWY_EXPORT(panel_width);
 HWY_EXPORT(tile_rows);
@@ -220,14 +326,26 @@ int64_t cache_budget() {
 }
 
 PackedPtr Cpu::pack_linear(const View& weight, const View* bias) const {
+  return pack_linear(weight, bias, precision_);
+}
+
+PackedPtr Cpu::pack_linear(const View& weight, const View* bias, Precision precision) const {
   auto packed = std::make_shared<PackedLinear>();
+  packed->precision = precision;
+  if (precision != Precision::f32 && has_bf16_dots()) packed->inner = DType::bf16;
   packed->n = weight.shape[0];
   packed->k = weight.shape[1];
   packed->panel = HWY_DYNAMIC_DISPATCH(panel_width)();
+  const int64_t each = precision == Precision::f32 ? 1 : precision == Precision::bf16 ? 2 : 4;
+  packed->words = (packed->k + each - 1) / each;
   const int64_t panels = (packed->n + packed->panel - 1) / packed->panel;
-  packed->panels = Tensor::empty({panels, packed->k, packed->panel});
+  packed->panels = Tensor::empty({panels, packed->words, packed->panel});
+  if (precision == Precision::int8) {
+    packed->steps = Tensor::zeros({panels * packed->panel});
+    packed->sums = Tensor::zeros({panels * packed->panel});
+  }
   parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(pack_panels)(weight, packed->panels.data<float>(), {begin, end});
+    HWY_DYNAMIC_DISPATCH(pack_panels)(weight, *packed, {begin, end});
   });
   if (bias) {
     packed->bias = Tensor::zeros({panels * packed->panel});
@@ -269,28 +387,36 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
   const auto& w = static_cast<const PackedLinear&>(weight);
   const int64_t m = x.shape[0];
   if (m == 0 || w.n == 0) return;
-  LinearCall call{x.as<float>(),
+  const bool narrow = y.dtype == DType::bf16;
+  LinearCall call{x.data,
                   m > 1 ? x.strides[0] : w.k,
-                  y.as<float>(),
+                  narrow ? nullptr : y.as<float>(),
                   m > 1 ? y.strides[0] : w.n,
                   m,
                   &w,
                   epilogue.activation,
                   epilogue.scale ? epilogue.scale->as<float>() : nullptr,
-                  epilogue.residual ? epilogue.residual->as<float>() : nullptr};
+                  epilogue.residual ? epilogue.residual->as<float>() : nullptr,
+                  x.dtype,
+                  narrow ? static_cast<uint16_t*>(y.data) : nullptr};
   const int64_t panels = w.panels.size(0);
   const int64_t tile = HWY_DYNAMIC_DISPATCH(tile_rows)();
-  // Below some 100 000 multiply-adds a part costs more than it brings.
-  const int64_t threads = num_threads(), worth = m * w.n * w.k / 100000;
+  // Below some 100 000 products of words a part costs more than it brings.
+  const int64_t threads = num_threads(), worth = m * w.n * w.words / 100000;
   const Grid grid =
       choose_grid((m + tile - 1) / tile, panels, threads, std::min(4 * threads, worth));
-  // Parts that read the same rows of x would each copy them.
+  // Parts that read the same rows of x would each make the words.
   Tensor apart;
-  if (grid.panels > 1 && HWY_DYNAMIC_DISPATCH(rows_collide)(call.ldx, panels)) {
-    apart = Tensor::empty({m, w.k + 16}).slice(1, 0, w.k);
-    copy(apart, x);
-    call.x = apart.data<float>();
-    call.ldx = w.k + 16;
+  WordRows made;
+  if (grid.panels > 1 && HWY_DYNAMIC_DISPATCH(makes_words)(call, panels)) {
+    const int64_t row = (w.words + 15) / 16 * 16 + 16;
+    apart = Tensor::empty({m * (row + 2)});
+    float* words = apart.data<float>();
+    made = {words, row, words + m * row, words + m * (row + 1)};
+    parallel_for(m, 16, [&](int64_t begin, int64_t end) {
+      HWY_DYNAMIC_DISPATCH(make_words)(call, {begin, end}, 0, w.words, from_row(made, begin));
+    });
+    call.words = &made;
   }
   parallel_for(grid.rows * grid.panels, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {

@@ -1,4 +1,4 @@
-// What a register tile (gemm-inl.h) reads and what it makes of its sums.
+// What a register tile (tile-inl.h) reads and what it makes of its sums.
 #pragma once
 
 #include <cstdint>
@@ -8,6 +8,8 @@ namespace ocelli::backend {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
+// Rows and panels are made of words of 32 bits: one f32, two bf16 or four 8-bit numbers that lie
+// next to each other along K. `depth` and `lda` count words.
 struct TileBegin {
   const float* a;
   int64_t lda;
@@ -23,10 +25,16 @@ struct TileEnd {
   const float* start = nullptr;  // or the sums of the K before, in rows keep_row apart, aligned
   float* keep = nullptr;         // the sums go here unfinished, likewise
   int64_t keep_row = 0;
-  float* y = nullptr;  // residual + scale * clamp(sums), rows ldy apart
+  // residual + scale * clamp(sums), rows ldy apart, as f32 or rounded to bf16: one of the two.
+  float* y = nullptr;
+  uint16_t* y16 = nullptr;
   const float *residual = nullptr, *scale = nullptr;
   int64_t ldy = 0;
   float low = -kInfinity, high = kInfinity;
+  // Of 8-bit products, on their last slice: x = row_low + row_step * u, w = column_step * s, so
+  // x w = row_step * column_step * (u s) + row_low * column_sum with column_sum = sum of w.
+  const float *row_step = nullptr, *row_low = nullptr;
+  const float *column_step = nullptr, *column_sum = nullptr;
 };
 
 }  // namespace ocelli::backend
