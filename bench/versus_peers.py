@@ -1,12 +1,15 @@
-"""Speed of Ocelli beside PyTorch, ONNX Runtime and OpenVINO: f32, same weights, same minute, in turns.
+"""Speed of Ocelli beside PyTorch, ONNX Runtime and OpenVINO: same weights, same precision, same minute, in turns.
 
-usage: versus_peers.py [--threads 1,2] [--batches 1,8] [--only SUBSTRING,...] [--rounds 5] [--seconds 1]
+usage: versus_peers.py [--precision f32|bf16|int8] [--threads 1,2] [--batches 1,8] [--only SUBSTRING,...] [--rounds 5] [--seconds 1]
                        [--engines torch,ort,ov] [--ocelli build/cli/ocelli] [--json out.json]
 
 Run with the reference environment (../shared/tools/reference-env.sh). For each model, batch and number
 of threads every engine sits in a process of its own and gets SECONDS of work in turn, ROUNDS times over,
 so that a slow minute of the machine hits all alike. Printed is the best run of each, in milliseconds, and
 the ratio best peer / Ocelli: above 1, Ocelli is faster. Models are made once, in build/bench.
+
+bf16: PyTorch's model.bfloat16(), OpenVINO's hint; ONNX Runtime has none. int8: OpenVINO after nncf.quantize for
+transformers, ONNX Runtime after quantize_dynamic. All of them with the input and the answer in f32.
 """
 import argparse
 import json
@@ -134,18 +137,47 @@ def prepare(name, batches):
 # --- Engines: each a process that answers every line on standard input with its times. ---
 
 
-def make_runner(engine, name, batch, threads):
+ENGINES = {"f32": ["torch", "ort", "ov"], "bf16": ["torch", "ov"], "int8": ["ort", "ov"]}
+
+
+def quantize_for(engine, path):
+    """Writes the 8-bit model of an engine beside the ONNX file, and returns its path."""
+    if engine == "ort":
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+
+        into = path.with_suffix(".ort8.onnx")
+        if not into.exists():
+            quantize_dynamic(str(path), str(into), weight_type=QuantType.QInt8)
+        return into
+    import nncf
+    import openvino
+
+    into = path.with_suffix(".ov8.xml")
+    if not into.exists():
+        name, batch = path.parent.name, int(path.stem[1:])
+        data = nncf.Dataset([[MODELS[name].inputs(batch)]] * 4)
+        model = openvino.Core().read_model(path)
+        kind = None if name.startswith("efficientnet") else nncf.ModelType.TRANSFORMER
+        openvino.save_model(nncf.quantize(model, data, model_type=kind, subset_size=4), into)
+    return into
+
+
+def make_runner(engine, name, batch, threads, precision):
     folder, x = WORK / name, MODELS[name].inputs(batch)
-    path = str(folder / f"b{batch}.onnx")
+    path = folder / f"b{batch}.onnx"
+    if precision == "int8":
+        path = quantize_for(engine, path)
     if engine == "ov":
         import openvino
 
-        options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        hint = "bf16" if precision == "bf16" else "f32"
+        options = {"INFERENCE_NUM_THREADS": threads, "PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
         request = openvino.Core().compile_model(path, "CPU", options).create_infer_request()
         return lambda: request.infer([x])
     if engine == "ort":
         import onnxruntime
 
+        path = str(path)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -154,6 +186,9 @@ def make_runner(engine, name, batch, threads):
 
     torch.set_num_threads(threads)
     model, tensor = MODELS[name].open(folder), torch.from_numpy(x)
+    if precision == "bf16":
+        model = model.bfloat16()
+        tensor = tensor.bfloat16() if tensor.is_floating_point() else tensor
 
     def run():
         with torch.inference_mode():
@@ -162,8 +197,8 @@ def make_runner(engine, name, batch, threads):
     return run
 
 
-def serve(engine, name, batch, threads, seconds):
-    run = make_runner(engine, name, int(batch), int(threads))
+def serve(engine, name, batch, threads, seconds, precision):
+    run = make_runner(engine, name, int(batch), int(threads), precision)
     run()
     print("ready", flush=True)
     for _ in sys.stdin:
@@ -177,9 +212,9 @@ def serve(engine, name, batch, threads, seconds):
 
 
 class Peer:
-    def __init__(self, engine, name, batch, threads, seconds):
+    def __init__(self, engine, name, batch, threads, seconds, precision):
         environment = dict(os.environ, OMP_NUM_THREADS=str(threads), MKL_NUM_THREADS=str(threads))
-        command = [sys.executable, __file__, "--serve", engine, name, str(batch), str(threads), str(seconds)]
+        command = [sys.executable, __file__, "--serve", engine, name, str(batch), str(threads), str(seconds), precision]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
         if self.process.stdout.readline().strip() != "ready":
             raise RuntimeError(f"{engine} did not start: {' '.join(command)}")
@@ -195,8 +230,9 @@ class Peer:
 
 
 class Ocelli:
-    def __init__(self, program, name, batch, threads, seconds):
-        self.command = [program, "bench", str(WORK / name), "-b", str(batch), "-t", str(threads), "--seconds", str(seconds), "--json"]
+    def __init__(self, program, name, batch, threads, seconds, precision):
+        self.command = [program, "bench", str(WORK / name), "-b", str(batch), "-t", str(threads), "--seconds", str(seconds),
+                        "--precision", precision, "--json"]
         if name.endswith("_text"):
             self.command.append("--text")
 
@@ -205,8 +241,9 @@ class Ocelli:
 
 
 def compare(name, batch, threads, options):
-    peers = {engine: Peer(engine, name, batch, threads, options.seconds) for engine in options.engines}
-    ocelli = Ocelli(options.ocelli, name, batch, threads, options.seconds)
+    arguments = (name, batch, threads, options.seconds, options.precision)
+    peers = {engine: Peer(engine, *arguments) for engine in options.engines}
+    ocelli = Ocelli(options.ocelli, *arguments)
     best = dict.fromkeys(["ocelli", *peers], float("inf"))
     roof_share = 0.0
     for _ in range(options.rounds):
@@ -218,21 +255,23 @@ def compare(name, batch, threads, options):
     for peer in peers.values():
         peer.close()
     ratio = min(best[engine] for engine in peers) / best["ocelli"]
-    return {"model": name, "batch": batch, "threads": threads, **best, "ratio": ratio, "roof_share": roof_share}
+    return {"model": name, "precision": options.precision, "batch": batch, "threads": threads, **best, "ratio": ratio, "roof_share": roof_share}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     numbers = lambda text: [int(x) for x in text.split(",")]
+    parser.add_argument("--precision", choices=ENGINES, default="f32")
     parser.add_argument("--threads", type=numbers, default=[1, 2])
     parser.add_argument("--batches", type=numbers, default=[1, 8])
     parser.add_argument("--only", default="")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1)
-    parser.add_argument("--engines", type=lambda text: text.split(","), default=["torch", "ort", "ov"])
+    parser.add_argument("--engines", type=lambda text: text.split(","), default=None)
     parser.add_argument("--ocelli", default=str(ROOT / "build/cli/ocelli"))
     parser.add_argument("--json")
     options = parser.parse_args()
+    options.engines = options.engines or ENGINES[options.precision]
     rows = []
     print(f"{'model':<20} {'batch':>5} {'threads':>7} {'ocelli':>9} " + " ".join(f"{e:>9}" for e in options.engines) + f" {'ratio':>6} {'roof':>6}")
     for name in MODELS:
