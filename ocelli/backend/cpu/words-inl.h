@@ -40,26 +40,25 @@ struct ByteScale {
   float low = 0, step = 0;  // x = low + step * u, u in 0 .. 255
 };
 
-// The whole range of the row, so that an activation that is positive uses all of a byte.
+// The whole range of the row, so that an activation that is positive uses all of a byte. A row with
+// NaN or infinity has a step of NaN.
 template <class T>
 HWY_INLINE ByteScale byte_scale(const T* x, int64_t n) {
   const Tag d;
   if (n == 0) return {};
-  Vec low = load_number(x, 1), high = low;
-  low = high = hn::Set(d, hn::GetLane(low));
+  const float first = hn::GetLane(load_number(x, 1));
+  Vec low = hn::Set(d, first), high = low, nothing = hn::Zero(d);
+  const auto take = [&](Vec v) HWY_ATTR {
+    low = hn::Min(low, v);
+    high = hn::Max(high, v);
+    nothing = hn::MulAdd(v, hn::Zero(d), nothing);
+  };
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) {
-    const Vec v = load_number(x + i, kLanes);
-    low = hn::Min(v, low);
-    high = hn::Max(v, high);
-  }
-  float least = hn::GetLane(hn::MinOfLanes(d, low)), most = hn::GetLane(hn::MaxOfLanes(d, high));
-  for (; i < n; ++i) {
-    const float v = hn::GetLane(load_number(x + i, 1));
-    least = std::min(least, v);
-    most = std::max(most, v);
-  }
-  return {least, (most - least) / 255};
+  for (; i + kLanes <= n; i += kLanes) take(load_number(x + i, kLanes));
+  for (; i < n; ++i) take(hn::Set(d, hn::GetLane(load_number(x + i, 1))));
+  const float least = hn::GetLane(hn::MinOfLanes(d, low)),
+              most = hn::GetLane(hn::MaxOfLanes(d, high));
+  return {least, (most - least) / 255 + hn::GetLane(hn::SumOfLanes(d, nothing))};
 }
 
 template <class T>

@@ -1,0 +1,186 @@
+// Products in bf16 and in 8 bits against what their definitions say, in f64, on every instruction
+// set.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ocelli/backend/cpu/isa.h"
+#include "ocelli/base/threads.h"
+#include "ocelli/ops/attention.h"
+#include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/linear.h"
+#include "ocelli/tensor/convert.h"
+#include "tests/ops/op_table.h"
+
+namespace ocelli::test {
+namespace {
+
+using backend::Precision;
+
+class PrecisionTest : public testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override { backend::limit_isa(GetParam()); }
+  void TearDown() override { backend::limit_isa(best_); }
+
+ private:
+  const std::string best_ = backend::current_isa();
+};
+
+LinearWeight packed(const Tensor& w, const Tensor& bias, Precision precision) {
+  const backend::UseBackend scope(backend::cpu(precision));
+  LinearWeight weight(w, bias);
+  weight.pack();
+  return weight;
+}
+
+Tensor rounded(const Tensor& x) {
+  return to(to(x, DType::bf16), DType::f32);
+}
+
+// Rows in 8 bits: low + step * round((x - low) / step), in 255 steps from the least to the most.
+Tensor in_bytes(const Tensor& x) {
+  const Tensor y = to(contiguous(x), DType::f32).view(x.shape()) * 1.0f;
+  const int64_t k = x.size(-1);
+  for (int64_t r = 0; r < x.numel() / k; ++r) {
+    float* row = y.data<float>() + r * k;
+    const auto [low, high] = std::minmax_element(row, row + k);
+    const float least = *low, step = (*high - *low) / 255;
+    for (int64_t i = 0; step > 0 && i < k; ++i) {
+      row[i] = least + step * std::nearbyint((row[i] - least) * (1 / step));
+    }
+  }
+  return y;
+}
+
+// Rows of a weight in steps of 1 / `most` of the largest.
+Tensor in_steps(const Tensor& w, float most) {
+  const Tensor y = contiguous(w) * 1.0f;
+  const int64_t k = w.size(1);
+  for (int64_t r = 0; r < w.size(0); ++r) {
+    float* row = y.data<float>() + r * k;
+    float largest = 0;
+    for (int64_t i = 0; i < k; ++i) largest = std::max(largest, std::abs(row[i]));
+    const float step = largest / most;
+    for (int64_t i = 0; step > 0 && i < k; ++i) row[i] = step * std::nearbyint(row[i] * (1 / step));
+  }
+  return y;
+}
+
+// x w^T + bias in f64.
+Tensor product(const Tensor& x, const Tensor& w, const Tensor& bias) {
+  const Tensor a = contiguous(x), b = contiguous(w), shift = contiguous(bias);
+  const int64_t m = a.size(0), n = b.size(0), k = a.size(1);
+  const Tensor y = Tensor::empty({m, n});
+  for (int64_t i = 0; i < m; ++i) {
+    for (int64_t j = 0; j < n; ++j) {
+      double sum = shift.data<float>()[j];
+      for (int64_t c = 0; c < k; ++c) {
+        sum += double{a.data<float>()[i * k + c]} * b.data<float>()[j * k + c];
+      }
+      y.data<float>()[i * n + j] = static_cast<float>(sum);
+    }
+  }
+  return y;
+}
+
+void expect_close(const Tensor& actual, const Tensor& expected, double tolerance,
+                  const std::string& what) {
+  ASSERT_EQ(actual.shape(), expected.shape()) << what;
+  double largest = 1e-3, difference = 0;
+  for (int64_t i = 0; i < actual.numel(); ++i) {
+    const double e = expected.data<float>()[i];
+    largest = std::max(largest, std::abs(e));
+    difference = std::max(difference, std::abs(actual.data<float>()[i] - e));
+  }
+  EXPECT_LE(difference, tolerance * largest) << what;
+}
+
+struct Size {
+  int64_t m, n, k;
+};
+
+// One row, edges of tiles and panels, odd depths, depths that are cut into slices, rows a page
+// apart, enough work for all threads.
+constexpr Size kSizes[] = {{1, 1, 1},     {1, 40, 7},     {3, 16, 2},
+                           {15, 33, 64},  {29, 70, 191},  {5, 3, 3085},
+                           {7, 40, 6149}, {17, 96, 2048}, {150, 192, 768}};
+
+TEST_P(PrecisionTest, Bf16RoundsBothFactorsAndNothingElse) {
+  for (const auto [m, n, k] : kSizes) {
+    Inputs in(static_cast<uint64_t>(m * n + k));
+    const Tensor x = in.uniform({m, k}), w = in.uniform({n, k}), bias = in.uniform({n});
+    const LinearWeight weight = packed(w, contiguous(bias), Precision::bf16);
+    const Tensor expected = product(rounded(x), rounded(w), bias);
+    const std::string what = fmt::format("{} x {} x {}", m, n, k);
+    expect_close(linear(x, weight), expected, 1e-5, what);
+    expect_close(linear(to(x, DType::bf16), weight), expected, 1e-5, what + " from bf16");
+    const Tensor residual = in.uniform({m, n}), scale = contiguous(in.uniform({n}));
+    expect_close(linear(x, weight, {.scale = scale, .residual = residual}),
+                 expected * scale + residual, 1e-5, what + " with scale and residual");
+    const Tensor inner = linear(x, weight, {.activation = Unary::gelu, .inner = true});
+    EXPECT_EQ(inner.dtype(), backend::has_bf16_dots() ? DType::bf16 : DType::f32);
+    expect_close(to(inner, DType::f32), gelu(expected), 1.0 / 256, what + " inner");
+  }
+}
+
+TEST_P(PrecisionTest, Int8RoundsRowsAndWeightsAsDocumented) {
+  const float most = backend::has_byte_dots() ? 127 : 63;
+  for (const auto [m, n, k] : kSizes) {
+    Inputs in(static_cast<uint64_t>(m * n + k));
+    const Tensor x = in.uniform({m, k}, -0.3f, 2), w = in.uniform({n, k}), bias = in.uniform({n});
+    const LinearWeight weight = packed(w, contiguous(bias), Precision::int8);
+    const std::string what = fmt::format("{} x {} x {}", m, n, k);
+    // A number in the middle of two steps may go either way.
+    const double tolerance = 2e-5 + 2e-3 / static_cast<double>(k);
+    expect_close(linear(x, weight), product(in_bytes(x), in_steps(w, most), bias), tolerance, what);
+    expect_close(linear(to(x, DType::bf16), weight, {.activation = Unary::relu}),
+                 relu(product(in_bytes(rounded(x)), in_steps(w, most), bias)), tolerance,
+                 what + " from bf16");
+  }
+}
+
+TEST_P(PrecisionTest, Int8KeepsConstantRowsAndNan) {
+  const LinearWeight weight = packed(Tensor::full({4, 8}, 0.5f), Tensor(), Precision::int8);
+  const Tensor x = Tensor::full({2, 8}, 3.0f);
+  x.data<float>()[8] = std::nanf("");
+  const Tensor y = linear(x, weight);
+  EXPECT_NEAR(y.data<float>()[0], 12, 1e-5);
+  EXPECT_TRUE(std::isnan(y.data<float>()[4]));
+}
+
+TEST_P(PrecisionTest, AnswersDoNotDependOnThreads) {
+  const int threads = num_threads();
+  Inputs in(3);
+  const Tensor x = in.uniform({60, 300}), w = in.uniform({333, 300});
+  for (const Precision precision : {Precision::bf16, Precision::int8}) {
+    const LinearWeight weight = packed(w, Tensor(), precision);
+    set_num_threads(1);
+    const Tensor one = linear(x, weight);
+    set_num_threads(3);
+    expect_close(linear(x, weight), one, 0, backend::precision_name(precision));
+  }
+  set_num_threads(threads);
+}
+
+TEST_P(PrecisionTest, AttentionOfBf16) {
+  for (const auto [nq, nk, d] :
+       {std::array<int64_t, 3>{1, 1, 2}, {5, 33, 8}, {40, 77, 64}, {9, 6, 7}}) {
+    Inputs in(static_cast<uint64_t>(nq));
+    const auto bf16 = [&](int64_t n) { return to(in.uniform({2, n, 3, d}, -2, 2), DType::bf16); };
+    const Tensor q = bf16(nq), k = bf16(nk), v = bf16(nk);
+    for (const bool causal : {false, true}) {
+      const AttentionOptions options{.causal = causal};
+      const Tensor y = attention(q, k, v, options);
+      EXPECT_EQ(y.dtype(), DType::bf16);
+      const Tensor expected =
+          attention(to(q, DType::f32), to(k, DType::f32), to(v, DType::f32), options);
+      expect_close(to(y, DType::f32), expected, 0.01, fmt::format("{} x {} x {}", nq, nk, d));
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isa, PrecisionTest, testing::ValuesIn(backend::supported_isas()),
+                         [](const auto& isa) { return isa.param; });
+
+}  // namespace
+}  // namespace ocelli::test
