@@ -156,7 +156,8 @@ HWY_INLINE float exponentials(float* s, int64_t padded, float scale) {
   const Vec factor = hn::Set(d, log2_scale), shift = hn::Set(d, -highest * log2_scale);
   Vec sum = hn::Zero(d);
   for (int64_t j = 0; j < padded; j += kLanes) {
-    const Vec e = exp2_of_negative(d, hn::MulAdd(hn::Load(d, s + j), factor, shift));
+    const Vec e =
+        exp2_of_negative<(sizeof(T) == 2)>(d, hn::MulAdd(hn::Load(d, s + j), factor, shift));
     store_number(e, reinterpret_cast<T*>(s) + j, kLanes);
     sum = hn::Add(sum, e);
   }

@@ -45,13 +45,13 @@ bool bounds(Activation activation, TileEnd& end) {
 }
 
 // y = residual + scale * activation(sums) for the rows of a tile.
-template <Unary kActivation>
+template <Unary kActivation, bool kRough>
 HWY_INLINE void finish(const TileEnd& end, int64_t rows) {
   const Tag d;
   for (int64_t r = 0; r < rows; ++r) {
     for (int64_t j = 0; j < end.columns; j += kLanes) {
       const int64_t left = end.columns - j, at = r * end.ldy + j;
-      Vec v = apply<kActivation>(d, hn::Load(d, end.keep + r * end.keep_row + j));
+      Vec v = apply<kActivation, kRough>(d, hn::Load(d, end.keep + r * end.keep_row + j));
       if (end.scale) v = hn::Mul(v, load_some(end.scale + j, left));
       if (end.residual) v = hn::Add(v, load_some(end.residual + at, left));
       store_result(v, end, at, left);
@@ -62,7 +62,8 @@ HWY_INLINE void finish(const TileEnd& end, int64_t rows) {
 void finish(Unary activation, const TileEnd& end, int64_t rows) {
   switch (activation) {
 #define OCELLI_CASE(kind) \
-  case Unary::kind: return finish<Unary::kind>(end, rows)
+  case Unary::kind:       \
+    return end.y16 ? finish<Unary::kind, true>(end, rows) : finish<Unary::kind, false>(end, rows)
     OCELLI_CASE(gelu);
     OCELLI_CASE(gelu_tanh);
     OCELLI_CASE(quick_gelu);

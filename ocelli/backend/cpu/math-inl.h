@@ -42,33 +42,49 @@ HWY_INLINE V fast_exp(D d, V x) {
   return hn::IfThenElse(hn::Gt(hn::Set(d, 88.72f), over), y, hn::Add(over, y));
 }
 
-// 2^x for x <= 0, which is 0 below -126: 2^n 2^r with n = round(x), and a degree-5 polynomial for
-// 2^r. Relative error below 3e-7. Adding 1.5 * 2^23 rounds and leaves n in the low bits.
-template <class D, class V = hn::Vec<D>>
+// kRough functions are for results that are rounded to bf16, whose own step is 4e-3.
+
+// 2^x for x <= 0, which is 0 below -126: 2^n 2^r with n = round(x), and a polynomial for 2^r.
+// Relative error below 3e-7; rough, 8e-5. Adding 1.5 * 2^23 rounds and leaves n in the low bits.
+template <bool kRough = false, class D, class V = hn::Vec<D>>
 HWY_INLINE V exp2_of_negative(D d, V x) {
   const hn::Rebind<int32_t, D> di;
   const V magic = hn::Set(d, 12582912.0f);
   const V rounded = hn::Add(x, magic);
   const V r = hn::Sub(x, hn::Sub(rounded, magic));
-  V p = hn::MulAdd(hn::Set(d, 1.32764725e-3f), r, hn::Set(d, 9.67554096e-3f));
-  p = hn::MulAdd(p, r, hn::Set(d, 5.55071309e-2f));
-  p = hn::MulAdd(p, r, hn::Set(d, 2.40221202e-1f));
-  p = hn::MulAdd(p, r, hn::Set(d, 6.93146944e-1f));
-  p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  V p;
+  if constexpr (kRough) {
+    p = hn::MulAdd(hn::Set(d, 5.517043e-2f), r, hn::Set(d, 2.426094e-1f));
+    p = hn::MulAdd(p, r, hn::Set(d, 6.9326102e-1f));
+    p = hn::MulAdd(p, r, hn::Set(d, 9.9992819e-1f));
+  } else {
+    p = hn::MulAdd(hn::Set(d, 1.32764725e-3f), r, hn::Set(d, 9.67554096e-3f));
+    p = hn::MulAdd(p, r, hn::Set(d, 5.55071309e-2f));
+    p = hn::MulAdd(p, r, hn::Set(d, 2.40221202e-1f));
+    p = hn::MulAdd(p, r, hn::Set(d, 6.93146944e-1f));
+    p = hn::MulAdd(p, r, hn::Set(d, 1.0f));
+  }
   const auto power = hn::ShiftLeft<23>(hn::BitCast(di, rounded));
   const V y = hn::BitCast(d, hn::Add(hn::BitCast(di, p), power));
   return hn::IfThenZeroElse(hn::Lt(x, hn::Set(d, -126.0f)), y);
 }
 
-template <class D, class V = hn::Vec<D>>
+// a / b, rough to 4e-4.
+template <bool kRough, class V>
+HWY_INLINE V quotient(V a, V b) {
+  if constexpr (kRough) return hn::Mul(a, hn::ApproximateReciprocal(b));
+  return hn::Div(a, b);
+}
+
+template <bool kRough = false, class D, class V = hn::Vec<D>>
 HWY_INLINE V sigmoid(D d, V x) {
   const V one = hn::Set(d, 1.0f);
-  return hn::Div(one, hn::Add(one, fast_exp(d, hn::Neg(x))));
+  return quotient<kRough>(one, hn::Add(one, fast_exp(d, hn::Neg(x))));
 }
 
 // erf(x) ~ x P(x^2) / Q(x^2) on [-3.92, 3.92], beyond which float's erf is 1; error below 9e-7.
 // Coefficients fitted by tools/fit_erf.py.
-template <class D, class V = hn::Vec<D>>
+template <bool kRough = false, class D, class V = hn::Vec<D>>
 HWY_INLINE V erf(D d, V x) {
   x = hn::Min(hn::Max(x, hn::Set(d, -3.92f)), hn::Set(d, 3.92f));
   const V s = hn::Mul(x, x);
@@ -81,7 +97,7 @@ HWY_INLINE V erf(D d, V x) {
   p = hn::MulAdd(p, s, hn::Set(d, 3.624040779e-01f));
   q = hn::MulAdd(q, s, hn::Set(d, 1.0f));
   p = hn::MulAdd(p, s, hn::Set(d, 1.128382047e+00f));
-  return hn::Div(hn::Mul(x, p), q);
+  return quotient<kRough>(hn::Mul(x, p), q);
 }
 
 template <class D, class V = hn::Vec<D>>
@@ -98,7 +114,7 @@ HWY_INLINE V tanh(D d, V x) {
 }
 
 // The formulas of Unary, for one vector.
-template <Unary kKind, class D, class V = hn::Vec<D>>
+template <Unary kKind, bool kRough = false, class D, class V = hn::Vec<D>>
 HWY_INLINE V apply(D d, V x) {
   const V zero = hn::Zero(d), one = hn::Set(d, 1.0f);
   if constexpr (kKind == Unary::neg) return hn::Neg(x);
@@ -107,7 +123,7 @@ HWY_INLINE V apply(D d, V x) {
   if constexpr (kKind == Unary::sqrt) return hn::Sqrt(x);
   if constexpr (kKind == Unary::rsqrt) return hn::Div(one, hn::Sqrt(x));
   if constexpr (kKind == Unary::square) return hn::Mul(x, x);
-  if constexpr (kKind == Unary::sigmoid) return sigmoid(d, x);
+  if constexpr (kKind == Unary::sigmoid) return sigmoid<kRough>(d, x);
   if constexpr (kKind == Unary::tanh) return tanh(d, x);
   // Written so that NaN stays NaN.
   if constexpr (kKind == Unary::relu) return hn::IfThenElse(hn::Lt(x, zero), zero, x);
@@ -116,19 +132,19 @@ HWY_INLINE V apply(D d, V x) {
     const V low = hn::IfThenElse(hn::Lt(x, zero), zero, x);
     return hn::IfThenElse(hn::Gt(low, six), six, low);
   }
-  if constexpr (kKind == Unary::silu) return hn::Mul(x, sigmoid(d, x));
+  if constexpr (kKind == Unary::silu) return hn::Mul(x, sigmoid<kRough>(d, x));
   if constexpr (kKind == Unary::gelu) {
     const V half = hn::Mul(x, hn::Set(d, 0.5f));
-    return hn::MulAdd(half, erf(d, hn::Mul(x, hn::Set(d, 0.70710678f))), half);
+    return hn::MulAdd(half, erf<kRough>(d, hn::Mul(x, hn::Set(d, 0.70710678f))), half);
   }
   if constexpr (kKind == Unary::gelu_tanh) {
     // 0.5 x (1 + tanh(u)) = x sigmoid(2u), u = sqrt(2 / pi) (x + 0.044715 x^3)
     const V cubic =
         hn::MulAdd(hn::Mul(x, x), hn::Set(d, 0.044715f * 1.59576912f), hn::Set(d, 1.59576912f));
-    return hn::Mul(x, sigmoid(d, hn::Mul(x, cubic)));
+    return hn::Mul(x, sigmoid<kRough>(d, hn::Mul(x, cubic)));
   }
   if constexpr (kKind == Unary::quick_gelu) {
-    return hn::Mul(x, sigmoid(d, hn::Mul(x, hn::Set(d, 1.702f))));
+    return hn::Mul(x, sigmoid<kRough>(d, hn::Mul(x, hn::Set(d, 1.702f))));
   }
   if constexpr (kKind == Unary::hardswish) {
     const V shifted = hn::Add(x, hn::Set(d, 3.0f));
