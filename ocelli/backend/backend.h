@@ -146,8 +146,8 @@ class Backend {
   // --- Optional: packed weights ---
   // weight [N, K], bias [N] or null. Null when the backend has no layout of its own.
   virtual PackedPtr pack_linear(const View& weight, const View* bias) const;
-  // x [M, K] and y [M, N], each f32 or the weight's `inner` type, with rows any distance apart;
-  // with a residual, which is compact and f32, y is too.
+  // x [M, K] and y [M, N], each f32 or the weight's `inner` type, with rows any distance apart; with
+  // a residual, which is compact, y is f32 and compact too; with a scale, y is f32.
   virtual void linear(const View& y, const View& x, const Packed& weight,
                       const Epilogue& epilogue) const;
   virtual PackedPtr pack_conv2d(const View& weight, const View* bias, const Conv2d& params) const;

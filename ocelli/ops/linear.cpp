@@ -27,7 +27,8 @@ namespace {
 // The memory the output goes to: the residual's own where nobody else looks at it.
 Tensor output_for(const Shape& shape, const Epilogue& epilogue, DType dtype) {
   const Tensor &out = epilogue.out, &residual = epilogue.residual;
-  check(dtype == DType::f32 || !residual.defined(), "linear: an inner result has no residual");
+  check(dtype == DType::f32 || (!residual.defined() && !epilogue.scale.defined()),
+        "linear: an inner result has neither scale nor residual");
   check(!out.defined() || (out.shape() == shape && out.dtype() == dtype && !residual.defined()),
         "linear: output is {} {} but out is {} {}{}", dtype, shape, out.dtype(), out.shape(),
         residual.defined() ? " beside a residual" : "");

@@ -100,24 +100,21 @@ void pack_head(const Head<T>& h, float* keys, float* values) {
   pack_values(h, values);
 }
 
-HWY_INLINE void store_number(Vec v, float* p, int64_t n) {
-  store_some(v, p, n);
-}
-HWY_INLINE void store_number(Vec v, uint16_t* p, int64_t n) {
-  store_bf16(v, p, n);
-}
-
 // Rows of sums, kPanel apart, times 1 / sum of the row's exponentials, into y.
-template <class T>
-HWY_INLINE void finish(const float* sums, int64_t rows, const float* factors, T* y, int64_t y_row,
+HWY_INLINE void finish(float* sums, int64_t rows, const float* factors, float* y, int64_t y_row,
                        int64_t columns) {
   const Tag d;
   for (int64_t r = 0; r < rows; ++r, sums += kPanel, y += y_row) {
     const Vec factor = hn::Set(d, factors[r]);
     for (int64_t c = 0; c < std::min(columns, kPanel); c += kLanes) {
-      store_number(hn::Mul(hn::Load(d, sums + c), factor), y + c, columns - c);
+      store_some(hn::Mul(hn::Load(d, sums + c), factor), y + c, columns - c);
     }
   }
+}
+HWY_INLINE void finish(float* sums, int64_t rows, const float* factors, uint16_t* y, int64_t y_row,
+                       int64_t columns) {
+  finish(sums, rows, factors, sums, kPanel, kPanel);
+  round_rows_here()(sums, kPanel, rows, std::min(columns, kPanel), y, y_row);
 }
 
 // Adds the bias (to scaled scores) and hides keys; everything past the keys is minus infinity, so
@@ -139,9 +136,8 @@ HWY_INLINE void mask_row(const Head<T>& h, int64_t query, int64_t padded, float*
   std::fill(s + seen, s + padded, -kInfinity);
 }
 
-// s becomes exp(scale * (s - max s)), as numbers of T from its beginning on; returns 1 / sum, or 0
-// for a row without keys. scale > 0.
-template <class T>
+// s becomes exp(scale * (s - max s)); returns 1 / sum, or 0 for a row without keys. scale > 0.
+template <bool kRough>
 HWY_INLINE float exponentials(float* s, int64_t padded, float scale) {
   const Tag d;
   Vec top = hn::Load(d, s);
@@ -156,9 +152,8 @@ HWY_INLINE float exponentials(float* s, int64_t padded, float scale) {
   const Vec factor = hn::Set(d, log2_scale), shift = hn::Set(d, -highest * log2_scale);
   Vec sum = hn::Zero(d);
   for (int64_t j = 0; j < padded; j += kLanes) {
-    const Vec e =
-        exp2_of_negative<(sizeof(T) == 2)>(d, hn::MulAdd(hn::Load(d, s + j), factor, shift));
-    store_number(e, reinterpret_cast<T*>(s) + j, kLanes);
+    const Vec e = exp2_of_negative<kRough>(d, hn::MulAdd(hn::Load(d, s + j), factor, shift));
+    hn::Store(e, d, s + j);
     sum = hn::Add(sum, e);
   }
   return 1 / hn::GetLane(hn::SumOfLanes(d, sum));
@@ -169,7 +164,7 @@ template <class T>
 void attend(const Head<T>& h, const float* keys, const float* values, int64_t begin, int64_t end,
             float* scores) {
   constexpr int64_t kEach = sizeof(float) / sizeof(T);
-  static const RunTile run = run_tile_of(kEach == 2 ? Precision::bf16 : Precision::f32);
+  const RunTile run = run_tile_of(kEach == 2 ? Precision::bf16 : Precision::f32);
   const auto up = [](int64_t n, int64_t step) { return (n + step - 1) / step * step; };
   const int64_t padded = up(h.nk, kPanel), d = h.d / kEach, words = (h.nk + kEach - 1) / kEach;
   const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows;
@@ -189,7 +184,11 @@ void attend(const Head<T>& h, const float* keys, const float* values, int64_t be
     for (int64_t r = 0; r < rows; ++r) {
       float* s = scores + r * padded;
       mask_row(h, q0 + r, used, s);
-      factors[r] = used > 0 ? exponentials<T>(s, used, h.bias ? 1 : h.scale) : 0;
+      factors[r] = used > 0 ? exponentials<kEach == 2>(s, used, h.bias ? 1 : h.scale) : 0;
+    }
+    if (kEach == 2) {
+      round_rows_here()(scores, padded, rows, used, reinterpret_cast<uint16_t*>(scores),
+                        2 * padded);
     }
     for (int64_t p = 0; p * kPanel < h.dv; ++p) {
       run(rows, {scores, padded, values + p * words * kPanel, (last + kEach - 1) / kEach},

@@ -121,13 +121,6 @@ HWY_INLINE void dequantize(const TileEnd& end, Vec (&sums)[R][kVectors]) {
   }
 }
 
-HWY_INLINE void store_result(Vec v, const TileEnd& end, int64_t at, int64_t left) {
-  if (end.y16)
-    store_bf16(v, end.y16 + at, left);
-  else
-    store_some(v, end.y + at, left);
-}
-
 // y = residual + scale * clamp(sums)
 template <int R, int kVectors>
 HWY_INLINE void finish_tile(const TileEnd& end, Vec (&sums)[R][kVectors]) {
@@ -147,7 +140,7 @@ HWY_INLINE void finish_tile(const TileEnd& end, Vec (&sums)[R][kVectors]) {
       if (end.scale) sum = hn::Mul(sum, scale);
       const int64_t at = r * end.ldy + v * kLanes;
       if (end.residual) sum = hn::Add(sum, load_some(end.residual + at, left));
-      store_result(sum, end, at, left);
+      store_some(sum, end.y + at, left);
     }
   }
 }
@@ -172,9 +165,22 @@ HWY_INLINE int64_t tile_begin(int64_t rows, int64_t count, int64_t i) {
   return rows * i / count;
 }
 
+// Rows of n floats, ldx apart, rounded to bf16, ldy apart. They may be written over themselves.
+using RoundRows = void (*)(const float* x, int64_t ldx, int64_t rows, int64_t n, uint16_t* y,
+                           int64_t ldy);
+
 namespace plain {
+
 #include "ocelli/backend/cpu/tile-inl.h"
+
+inline void round_rows(const float* x, int64_t ldx, int64_t rows, int64_t n, uint16_t* y,
+                       int64_t ldy) {
+  for (; rows > 0; --rows, x += ldx, y += ldy) {
+    for (int64_t i = 0; i < n; i += kLanes) store_bf16(load_some(x + i, n - i), y + i, n - i);
+  }
 }
+
+}  // namespace plain
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace ocelli::backend::HWY_NAMESPACE
@@ -201,6 +207,22 @@ struct DotInt8 {
 
 #include "ocelli/backend/cpu/tile-inl.h"
 
+inline void round_rows(const float* x, int64_t ldx, int64_t rows, int64_t n, uint16_t* y,
+                       int64_t ldy) {
+  for (; rows > 0; --rows, x += ldx, y += ldy) {
+    int64_t i = 0;
+    for (; i + 32 <= n; i += 32) {
+      const __m512 low = _mm512_loadu_ps(x + i), high = _mm512_loadu_ps(x + i + 16);
+      _mm512_storeu_si512(y + i, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    }
+    for (; i < n; i += 16) {
+      const auto mask = static_cast<__mmask16>(n - i >= 16 ? 0xffff : (1 << (n - i)) - 1);
+      const __m512 v = _mm512_maskz_loadu_ps(mask, x + i);
+      _mm256_mask_storeu_epi16(y + i, mask, (__m256i)_mm512_cvtneps_pbh(v));
+    }
+  }
+}
+
 }  // namespace ocelli::backend::HWY_NAMESPACE::narrow
 HWY_POP_ATTRIBUTES
 #endif
@@ -218,6 +240,13 @@ HWY_INLINE RunTile run_tile_of(Precision precision) {
   if (precision == Precision::bf16) return plain::run_tile<DotBf16>;
   if (precision == Precision::int8) return plain::run_tile<DotInt8>;
   return plain::run_tile<DotF32>;
+}
+
+HWY_INLINE RoundRows round_rows_here() {
+#if OCELLI_NARROW_DOTS
+  if (has_bf16_dots()) return narrow::round_rows;
+#endif
+  return plain::round_rows;
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)

@@ -44,7 +44,8 @@ bool bounds(Activation activation, TileEnd& end) {
   return true;
 }
 
-// y = residual + scale * activation(sums) for the rows of a tile.
+// y = residual + scale * activation(sums) for the rows of a tile; in the place of the sums where
+// they go on to be rounded.
 template <Unary kActivation, bool kRough>
 HWY_INLINE void finish(const TileEnd& end, int64_t rows) {
   const Tag d;
@@ -54,16 +55,21 @@ HWY_INLINE void finish(const TileEnd& end, int64_t rows) {
       Vec v = apply<kActivation, kRough>(d, hn::Load(d, end.keep + r * end.keep_row + j));
       if (end.scale) v = hn::Mul(v, load_some(end.scale + j, left));
       if (end.residual) v = hn::Add(v, load_some(end.residual + at, left));
-      store_result(v, end, at, left);
+      if (kRough)
+        hn::Store(v, d, end.keep + r * end.keep_row + j);
+      else
+        store_some(v, end.y + at, left);
     }
   }
 }
 
-void finish(Unary activation, const TileEnd& end, int64_t rows) {
+void finish(Unary activation, const TileEnd& end, int64_t rows, bool rough) {
   switch (activation) {
 #define OCELLI_CASE(kind) \
   case Unary::kind:       \
-    return end.y16 ? finish<Unary::kind, true>(end, rows) : finish<Unary::kind, false>(end, rows)
+    return rough ? finish<Unary::kind, true>(end, rows) : finish<Unary::kind, false>(end, rows)
+    OCELLI_CASE(relu);
+    OCELLI_CASE(relu6);
     OCELLI_CASE(gelu);
     OCELLI_CASE(gelu_tanh);
     OCELLI_CASE(quick_gelu);
@@ -90,6 +96,19 @@ bool makes_words(const LinearCall& call, int64_t panels) {
     return true;
   if (w.k % each || call.ldx % each || reinterpret_cast<uintptr_t>(call.x) % 4) return true;
   return call.ldx / each % 1024 == 0 && kTileRows > 8 && panels >= 2;
+}
+
+// n numbers of a row as words, with a zero to fill up the last one.
+void row_to_bf16(const float* x, int64_t n, float* words) {
+  const RoundRows round_rows = round_rows_here();
+  auto* into = reinterpret_cast<uint16_t*>(words);
+  round_rows(x, n, 1, n, into, n);
+  if (n % 2) into[n] = 0;
+}
+void row_to_bf16(const uint16_t* x, int64_t n, float* words) {
+  auto* into = reinterpret_cast<uint16_t*>(words);
+  std::copy_n(x, n, into);
+  if (n % 2) into[n] = 0;
 }
 
 // Rows [rows.begin, rows.end) of x as words [word, word + count) of the weight's kind.
@@ -145,7 +164,7 @@ class LinearPart {
     copy_.steps = copy_.words + copy_.row * (block_ + 1);
     copy_.lows = copy_.steps + block_ + 1;
     run_tile_ = run_tile_of(w_.precision);
-    finishes_ = bounds(call.activation, end_);
+    finishes_ = !call.y16 && bounds(call.activation, end_);
     end_.ldy = call.ldy;
     end_.keep_row = kPanel;
   }
@@ -227,13 +246,12 @@ class LinearPart {
       end_.row_step = scales.steps ? scales.steps + r0 : nullptr;
       end_.row_low = scales.steps ? scales.lows + r0 : nullptr;
       const int64_t at = panel.at + r0 * call_.ldy;
-      if (call_.y16)
-        end_.y16 = call_.y16 + at;
-      else
-        end_.y = call_.y + at;
+      if (!call_.y16) end_.y = call_.y + at;
       end_.residual = call_.residual ? call_.residual + at : nullptr;
       run_tile_(rows, begin, end_);
-      if (panel.last && !finishes_) finish(*call_.activation, end_, rows);
+      if (!panel.last || finishes_) continue;
+      if (call_.activation) finish(*call_.activation, end_, rows, call_.y16 != nullptr);
+      if (call_.y16) round_rows_(sums, kPanel, rows, end_.columns, call_.y16 + at, call_.ldy);
     }
   }
 
@@ -244,6 +262,7 @@ class LinearPart {
   Tensor memory_;
   WordRows copy_;  // a block of rows; row 0: not copied
   RunTile run_tile_;
+  RoundRows round_rows_ = round_rows_here();
   TileEnd end_;
   bool finishes_;  // the tile itself makes y
 };

@@ -25,9 +25,7 @@ struct TileEnd {
   const float* start = nullptr;  // or the sums of the K before, in rows keep_row apart, aligned
   float* keep = nullptr;         // the sums go here unfinished, likewise
   int64_t keep_row = 0;
-  // residual + scale * clamp(sums), rows ldy apart, as f32 or rounded to bf16: one of the two.
-  float* y = nullptr;
-  uint16_t* y16 = nullptr;
+  float* y = nullptr;  // residual + scale * clamp(sums), rows ldy apart
   const float *residual = nullptr, *scale = nullptr;
   int64_t ldy = 0;
   float low = -kInfinity, high = kInfinity;

@@ -22,18 +22,10 @@ HWY_INLINE Vec load_number(const uint16_t* p, int64_t n) {
   return load_bf16(p, n);
 }
 
-// Each row_to_ writes n numbers of a row, T float or uint16_t (bf16), and fills up its last word
-// with zeros.
+// n numbers of a row, T float or uint16_t (bf16).
 template <class T>
 HWY_INLINE void row_to_f32(const T* x, int64_t n, float* words) {
   for (int64_t i = 0; i < n; i += kLanes) store_some(load_number(x + i, n - i), words + i, n - i);
-}
-
-template <class T>
-HWY_INLINE void row_to_bf16(const T* x, int64_t n, float* words) {
-  auto* into = reinterpret_cast<uint16_t*>(words);
-  for (int64_t i = 0; i < n; i += kLanes) store_bf16(load_number(x + i, n - i), into + i, n - i);
-  if (n % 2) into[n] = 0;
 }
 
 struct ByteScale {
@@ -61,6 +53,7 @@ HWY_INLINE ByteScale byte_scale(const T* x, int64_t n) {
   return {least, (most - least) / 255 + hn::GetLane(hn::SumOfLanes(d, nothing))};
 }
 
+// And zeros up to a whole word.
 template <class T>
 HWY_INLINE void row_to_bytes(const T* x, int64_t n, ByteScale scale, float* words) {
   const Tag d;
