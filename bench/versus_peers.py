@@ -117,8 +117,8 @@ MODELS = {
 }
 
 
-def prepare(name, batches):
-    """Writes build/bench/NAME: the model folder and an ONNX file for each batch size."""
+def prepare(name, precision, batches):
+    """Writes build/bench/NAME: the model folder, an ONNX file for each batch size, and what the peers make of it in 8 bits."""
     import torch
 
     folder, model = WORK / name, MODELS[name]
@@ -132,6 +132,8 @@ def prepare(name, batches):
         if not path.exists():
             x = torch.from_numpy(model.inputs(batch))
             torch.onnx.export(model.open(folder), (x,), path, input_names=["x"], opset_version=18, dynamo=False)
+        for engine in ENGINES["int8"] if precision == "int8" else []:
+            quantize_for(engine, path)
 
 
 # --- Engines: each a process that answers every line on standard input with its times. ---
@@ -140,33 +142,32 @@ def prepare(name, batches):
 ENGINES = {"f32": ["torch", "ort", "ov"], "bf16": ["torch", "ov"], "int8": ["ort", "ov"]}
 
 
+def quantized_path(engine, path):
+    return path.with_suffix(".ort8.onnx" if engine == "ort" else ".ov8.xml")
+
+
 def quantize_for(engine, path):
-    """Writes the 8-bit model of an engine beside the ONNX file, and returns its path."""
+    into = quantized_path(engine, path)
+    if into.exists():
+        return
     if engine == "ort":
         from onnxruntime.quantization import QuantType, quantize_dynamic
 
-        into = path.with_suffix(".ort8.onnx")
-        if not into.exists():
-            quantize_dynamic(str(path), str(into), weight_type=QuantType.QInt8)
-        return into
+        return quantize_dynamic(str(path), str(into), weight_type=QuantType.QInt8)
     import nncf
     import openvino
 
-    into = path.with_suffix(".ov8.xml")
-    if not into.exists():
-        name, batch = path.parent.name, int(path.stem[1:])
-        data = nncf.Dataset([[MODELS[name].inputs(batch)]] * 4)
-        model = openvino.Core().read_model(path)
-        kind = None if name.startswith("efficientnet") else nncf.ModelType.TRANSFORMER
-        openvino.save_model(nncf.quantize(model, data, model_type=kind, subset_size=4), into)
-    return into
+    name, batch = path.parent.name, int(path.stem[1:])
+    data = nncf.Dataset([[MODELS[name].inputs(batch)]] * 4)
+    kind = None if name.startswith("efficientnet") else nncf.ModelType.TRANSFORMER
+    openvino.save_model(nncf.quantize(openvino.Core().read_model(path), data, model_type=kind, subset_size=4), into)
 
 
 def make_runner(engine, name, batch, threads, precision):
     folder, x = WORK / name, MODELS[name].inputs(batch)
     path = folder / f"b{batch}.onnx"
     if precision == "int8":
-        path = quantize_for(engine, path)
+        path = quantized_path(engine, path)
     if engine == "ov":
         import openvino
 
@@ -277,7 +278,7 @@ def main():
     for name in MODELS:
         if options.only and not any(part in name for part in options.only.split(",")):
             continue
-        subprocess.run([sys.executable, __file__, "--prepare", name, *map(str, options.batches)], check=True)
+        subprocess.run([sys.executable, __file__, "--prepare", name, options.precision, *map(str, options.batches)], check=True)
         for threads in options.threads:
             for batch in options.batches:
                 row = compare(name, batch, threads, options)
@@ -296,6 +297,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(*sys.argv[2:])
     elif sys.argv[1:2] == ["--prepare"]:
-        prepare(sys.argv[2], [int(x) for x in sys.argv[3:]])
+        prepare(sys.argv[2], sys.argv[3], [int(x) for x in sys.argv[4:]])
     else:
         main()

@@ -1,6 +1,6 @@
-"""From a folder of JPEGs to CLIP ViT-B/32 embeddings: Ocelli beside Pillow + OpenVINO, f32, in turns.
+"""From a folder of JPEGs to CLIP ViT-B/32 embeddings: Ocelli beside Pillow + OpenVINO, both in one precision, in turns.
 
-usage: versus_pipeline.py FOLDER [--limit 400] [--threads 2] [--rounds 3]
+usage: versus_pipeline.py FOLDER [--precision f32|bf16|int8] [--limit 400] [--threads 2] [--rounds 3]
 
 Run with the reference environment, after `make bench-build`. Printed are images a
 second: first of decoding, resizing and normalising on one core, then of everything; the best of ROUNDS.
@@ -43,11 +43,12 @@ def pillow(files):
     return len(files) / (time.perf_counter() - start)
 
 
-def openvino_request(threads):
+def openvino_request(threads, precision):
     import openvino
 
-    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-    return openvino.Core().compile_model(str(MODEL / "b8.onnx"), "CPU", options).create_infer_request()
+    options = {"INFERENCE_NUM_THREADS": threads, "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32"}
+    path = MODEL / ("b8.ov8.xml" if precision == "int8" else "b8.onnx")
+    return openvino.Core().compile_model(str(path), "CPU", options).create_infer_request()
 
 
 def pillow_openvino(files, request, threads):
@@ -67,9 +68,9 @@ def ocelli_preprocess(folder):
     return json.loads(result.stdout)["preprocess_per_second"]
 
 
-def ocelli_embed(folder, count, threads):
+def ocelli_embed(folder, count, threads, precision):
     start = time.perf_counter()
-    command = [ROOT / "build/cli/ocelli", "embed", folder, "-m", MODEL, "-t", str(threads), "-q", "-o", f"{folder}/out.npy"]
+    command = [ROOT / "build/cli/ocelli", "embed", folder, "-m", MODEL, "-t", str(threads), "--precision", precision, "-q", "-o", f"{folder}/out.npy"]
     subprocess.run(command, check=True, capture_output=True)
     return count / (time.perf_counter() - start)
 
@@ -77,25 +78,26 @@ def ocelli_embed(folder, count, threads):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("--precision", choices=["f32", "bf16", "int8"], default="f32")
     parser.add_argument("--limit", type=int, default=400)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    subprocess.run([sys.executable, ROOT / "bench/versus_peers.py", "--prepare", "clip_b32_image", "8"], check=True)
+    subprocess.run([sys.executable, ROOT / "bench/versus_peers.py", "--prepare", "clip_b32_image", options.precision, "8"], check=True)
     files = sorted(p for p in options.folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[: options.limit // 8 * 8]
     with tempfile.TemporaryDirectory() as chosen:
         for i, path in enumerate(files):
             os.symlink(path.resolve(), f"{chosen}/{i:05}.jpg")
-        request = openvino_request(options.threads)
+        request = openvino_request(options.threads, options.precision)
         best = dict.fromkeys(["preprocess", "Pillow", "embed", "Pillow + OpenVINO"], 0.0)
         for _ in range(options.rounds):
             for name, rate in (("preprocess", lambda: ocelli_preprocess(chosen)), ("Pillow", lambda: pillow(files)),
-                               ("embed", lambda: ocelli_embed(chosen, len(files), options.threads)),
+                               ("embed", lambda: ocelli_embed(chosen, len(files), options.threads, options.precision)),
                                ("Pillow + OpenVINO", lambda: pillow_openvino(files, request, options.threads))):
                 best[name] = max(best[name], rate())
     print(f"{len(files)} images, images a second")
     print(f"decode, resize, normalise, one core: Ocelli {best['preprocess']:.0f}, Pillow {best['Pillow']:.0f}, ratio {best['preprocess'] / best['Pillow']:.2f}")
-    print(f"to embeddings, {options.threads} threads: Ocelli {best['embed']:.1f}, Pillow + OpenVINO {best['Pillow + OpenVINO']:.1f}, "
+    print(f"to embeddings, {options.precision}, {options.threads} threads: Ocelli {best['embed']:.1f}, Pillow + OpenVINO {best['Pillow + OpenVINO']:.1f}, "
           f"ratio {best['embed'] / best['Pillow + OpenVINO']:.2f}")
 
 
