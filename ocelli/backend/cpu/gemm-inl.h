@@ -171,7 +171,9 @@ using RoundRows = void (*)(const float* x, int64_t ldx, int64_t rows, int64_t n,
 
 namespace plain {
 
+#define OCELLI_TILE_ATTR HWY_ATTR
 #include "ocelli/backend/cpu/tile-inl.h"
+#undef OCELLI_TILE_ATTR
 
 inline void round_rows(const float* x, int64_t ldx, int64_t rows, int64_t n, uint16_t* y,
                        int64_t ldy) {
@@ -205,7 +207,9 @@ struct DotInt8 {
   }
 };
 
+#define OCELLI_TILE_ATTR __attribute__((target(HWY_TARGET_STR_AVX3 ",avx512vnni,avx512bf16")))
 #include "ocelli/backend/cpu/tile-inl.h"
+#undef OCELLI_TILE_ATTR
 
 inline void round_rows(const float* x, int64_t ldx, int64_t rows, int64_t n, uint16_t* y,
                        int64_t ldy) {

@@ -3,7 +3,8 @@
 //   out[r, 0..W) = sum_k A[r, k] * B[k, 0..W),   W = kVectors vectors
 //
 // Included by gemm-inl.h once for the instructions that every processor of a target has, and once
-// more for those that only some have; Dot is one of its products of words.
+// more for those that only some have (OCELLI_TILE_ATTR names them for the lambda); Dot is one of its
+// products of words.
 
 template <class Dot, int R, int kVectors>
 HWY_NOINLINE void tile(const TileBegin& begin, const TileEnd& end) {
@@ -16,7 +17,7 @@ HWY_NOINLINE void tile(const TileBegin& begin, const TileEnd& end) {
 #pragma GCC unroll 8
   for (int g = 0; g < (R + 2) / 3; ++g) rows[g] = begin.a + 3 * g * lda;
   const float* HWY_RESTRICT b = begin.b;
-  const auto step = [&](int64_t k) HWY_ATTR {
+  const auto step = [&](int64_t k) OCELLI_TILE_ATTR {
     Vec column[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) column[v] = hn::Load(d, b + v * kLanes);
