@@ -6,17 +6,12 @@
 #include <numeric>
 
 #include "ocelli/index/exact_search.h"
+#include "ocelli/ops/linear.h"
 
 namespace ocelli {
 namespace {
 
 constexpr int64_t kBlock = 256;  // queries whose similarities are held at once
-
-std::vector<int64_t> classes_of(const ImageEmbeddings& images, const ClassImages& data) {
-  std::vector<int64_t> classes;
-  for (const int64_t image : images.images) classes.push_back(data.class_of[image]);
-  return classes;
-}
 
 // For each class of `test` that of `train` with its name.
 std::vector<int64_t> match_names(const ClassImages& train, const ClassImages& test) {
@@ -52,6 +47,31 @@ std::vector<int64_t> knn_classify(const Tensor& scores, const std::vector<int64_
   return classes;
 }
 
+KnnCount count_knn(const Tensor& rows, const std::vector<int64_t>& class_of, const Tensor& queries,
+                   const std::vector<int64_t>& truth, const KnnOptions& options) {
+  LinearWeight packed(rows, {});
+  packed.pack();
+  KnnCount count;
+  for (int64_t begin = 0; begin < queries.size(0); begin += kBlock) {
+    throw_if_cancelled();
+    const int64_t end = std::min(queries.size(0), begin + kBlock);
+    const Tensor scores = linear(queries.slice(0, begin, end), packed);
+    for (int64_t i = begin; i < end; ++i) {
+      const auto found = knn_classify(scores.select(0, i - begin), class_of, options, 5);
+      const auto at = std::ranges::find(found, truth[i]);
+      count.top1 += at == found.begin();
+      count.top5 += at != found.end();
+    }
+  }
+  return count;
+}
+
+std::vector<int64_t> classes_of(const ImageEmbeddings& images, const ClassImages& data) {
+  std::vector<int64_t> classes;
+  for (const int64_t image : images.images) classes.push_back(data.class_of[image]);
+  return classes;
+}
+
 KnnResult knn_evaluate(const OpenModel& opened, const ClassImages& train, const ClassImages& test,
                        const KnnOptions& options) {
   check(options.k >= 1, "-k {}: at least 1 is needed", options.k);
@@ -66,18 +86,12 @@ KnnResult knn_evaluate(const OpenModel& opened, const ClassImages& train, const 
   result.train = known.rows.size(0);
   result.count = asked.rows.size(0);
   check(result.train > 0, "knn: none of the training images could be read");
-  const std::vector<int64_t> labels = classes_of(known, train), truth = classes_of(asked, test);
-  const Tensor columns = known.rows.transpose(0, 1);
-  for (int64_t begin = 0; begin < result.count; begin += kBlock) {
-    const int64_t end = std::min(result.count, begin + kBlock);
-    const Tensor scores = matmul(asked.rows.slice(0, begin, end), columns);
-    for (int64_t i = begin; i < end; ++i) {
-      const auto found = knn_classify(scores.select(0, i - begin), labels, options, 5);
-      const auto at = std::ranges::find(found, matched[truth[i]]);
-      result.top1 += at == found.begin();
-      result.top5 += at != found.end();
-    }
-  }
+  std::vector<int64_t> truth = classes_of(asked, test);
+  for (int64_t& label : truth) label = matched[label];
+  const KnnCount count =
+      count_knn(known.rows, classes_of(known, train), asked.rows, truth, options);
+  result.top1 = count.top1;
+  result.top5 = count.top5;
   return result;
 }
 

@@ -36,10 +36,13 @@ class Cpu final : public Reference {
                          const PackedInvertedResidual& block) const override;
 
  private:
-  PackedPtr pack_linear(const View& weight, const View* bias, Precision precision) const;
-
   Precision precision_;  // of packed linear weights
 };
+
+// Numbers in a word (tile.h).
+constexpr int64_t numbers_per_word(Precision precision) {
+  return precision == Precision::f32 ? 1 : precision == Precision::bf16 ? 2 : 4;
+}
 
 // A weight [N, K] as panels of `panel` columns of words (tile.h): [ceil(N / panel)][words][panel],
 // the last filled with zeros, and the bias likewise.

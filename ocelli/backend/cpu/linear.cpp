@@ -89,11 +89,11 @@ void finish(Unary activation, const TileEnd& end, int64_t rows, bool rough) {
 bool makes_words(const LinearCall& call, int64_t panels) {
   const PackedLinear& w = *call.weight;
   if (call.words) return false;
-  int64_t each = 1;
-  if (w.precision == Precision::bf16 && call.x_type == DType::bf16)
-    each = 2;
-  else if (w.precision != Precision::f32 || call.x_type != DType::f32)
-    return true;
+  const bool same_type = w.precision == Precision::f32
+                             ? call.x_type == DType::f32
+                             : w.precision == Precision::bf16 && call.x_type == DType::bf16;
+  if (!same_type) return true;
+  const int64_t each = numbers_per_word(w.precision);
   if (w.k % each || call.ldx % each || reinterpret_cast<uintptr_t>(call.x) % 4) return true;
   return call.ldx / each % 1024 == 0 && kTileRows > 8 && panels >= 2;
 }
@@ -116,8 +116,7 @@ template <class T>
 void rows_to_words(const LinearCall& call, Range rows, int64_t word, int64_t count,
                    const WordRows& into) {
   const PackedLinear& w = *call.weight;
-  const int64_t each = w.precision == Precision::f32 ? 1 : w.precision == Precision::bf16 ? 2 : 4;
-  const int64_t n = std::min(count * each, w.k - word * each);
+  const int64_t each = numbers_per_word(w.precision), n = std::min(count * each, w.k - word * each);
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     const T* row = static_cast<const T*>(call.x) + r * call.ldx;
     const T* x = row + word * each;
@@ -346,21 +345,17 @@ int64_t cache_budget() {
 }
 
 PackedPtr Cpu::pack_linear(const View& weight, const View* bias) const {
-  return pack_linear(weight, bias, precision_);
-}
-
-PackedPtr Cpu::pack_linear(const View& weight, const View* bias, Precision precision) const {
   auto packed = std::make_shared<PackedLinear>();
-  packed->precision = precision;
-  if (precision != Precision::f32 && has_bf16_dots()) packed->inner = DType::bf16;
+  packed->precision = precision_;
+  if (precision_ != Precision::f32 && has_bf16_dots()) packed->inner = DType::bf16;
   packed->n = weight.shape[0];
   packed->k = weight.shape[1];
   packed->panel = HWY_DYNAMIC_DISPATCH(panel_width)();
-  const int64_t each = precision == Precision::f32 ? 1 : precision == Precision::bf16 ? 2 : 4;
+  const int64_t each = numbers_per_word(precision_);
   packed->words = (packed->k + each - 1) / each;
   const int64_t panels = (packed->n + packed->panel - 1) / packed->panel;
   packed->panels = Tensor::empty({panels, packed->words, packed->panel});
-  if (precision == Precision::int8) {
+  if (precision_ == Precision::int8) {
     packed->steps = Tensor::zeros({panels * packed->panel});
     packed->sums = Tensor::zeros({panels * packed->panel});
   }
