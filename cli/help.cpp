@@ -8,7 +8,7 @@
 namespace ocelli::cli {
 namespace {
 
-constexpr size_t kColumn = 27, kWidth = 80;
+constexpr size_t kColumn = 27, kHelpWidth = 80;
 
 }  // namespace
 
@@ -83,7 +83,7 @@ std::string HelpFormatter::make_option_desc(const CLI::Option* option) const {
   std::string text = option->get_description();
   if (!value.choices.empty()) text += fmt::format(": {}", fmt::join(value.choices, ", "));
   if (option->get_required()) text += " (required)";
-  return wrapped(text, kWidth - kColumn);
+  return wrapped(text, kHelpWidth - kColumn);
 }
 
 // The base class puts two blank lines between groups.

@@ -11,7 +11,7 @@
 namespace ocelli::cli {
 namespace {
 
-constexpr size_t kWidth = 72;  // of lines that are not shown as they are
+constexpr size_t kColumns = 72;  // of lines that are not shown as they are
 
 struct Entry {
   std::string_view name, text;
@@ -66,7 +66,7 @@ std::string roff(std::string_view text) {
 }
 
 std::string tagged(std::string_view tag, std::string_view text) {
-  return fmt::format(".TP\n{}\n{}\n", tag, roff(wrapped(std::string(text), kWidth)));
+  return fmt::format(".TP\n{}\n{}\n", tag, roff(wrapped(std::string(text), kColumns)));
 }
 
 std::string option_text(const CLI::Option& option) {
@@ -86,7 +86,7 @@ std::string option_text(const CLI::Option& option) {
 std::string footer_text(const std::string& footer) {
   const size_t at = footer.find("Example");
   std::string out;
-  if (at > 0) out = ".PP\n" + roff(wrapped(footer.substr(0, at), kWidth)) + "\n";
+  if (at > 0) out = ".PP\n" + roff(wrapped(footer.substr(0, at), kColumns)) + "\n";
   const size_t line = footer.find('\n', at);
   return out + fmt::format(".PP\n{}\n.PP\n.nf\n{}\n.fi\n", footer.substr(at, line - at),
                            roff(footer.substr(line + 1)));

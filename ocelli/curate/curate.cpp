@@ -347,7 +347,7 @@ class Run {
   }
 
   // For the report alone: where images are, before and after.
-  std::vector<Cluster> clusters() const {
+  std::vector<ClusterShare> clusters() const {
     constexpr int64_t kMost = 24, kExamples = 6;
     const std::vector<int64_t> places = embedded();
     const auto n = static_cast<int64_t>(places.size());
@@ -362,14 +362,14 @@ class Run {
     std::ranges::stable_sort(ids, {}, [&](RowId r) {
       return std::pair(!fates_[places[r]].stage.empty(), -nearest[r].score);
     });
-    std::vector<Cluster> clusters(k);
+    std::vector<ClusterShare> clusters(k);
     for (const RowId r : ids) {
-      Cluster& c = clusters[found.cluster_of[r]];
+      ClusterShare& c = clusters[found.cluster_of[r]];
       ++c.before;
       c.after += fates_[places[r]].stage.empty();
       if (static_cast<int64_t>(c.examples.size()) < kExamples) c.examples.push_back(places[r]);
     }
-    std::ranges::stable_sort(clusters, std::greater{}, &Cluster::before);
+    std::ranges::stable_sort(clusters, std::greater{}, &ClusterShare::before);
     return clusters;
   }
 

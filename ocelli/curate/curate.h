@@ -27,7 +27,7 @@ struct Fate {
 };
 
 // What share of images lies where, before and after.
-struct Cluster {
+struct ClusterShare {
   int64_t before = 0, after = 0;  // that could be embedded; that are kept
   std::vector<int64_t> examples;  // places of kept ones, else of others, the nearest to its centre
 };
@@ -44,7 +44,7 @@ struct CurateOptions {
 struct Curated {
   std::vector<Fate> fates;  // of every file, in order
   int64_t kept = 0;
-  std::vector<Cluster> clusters;  // of all that could be embedded, the largest first
+  std::vector<ClusterShare> clusters;  // of all that could be embedded, the largest first
 };
 
 // Writes OUTPUT/manifest.jsonl, report.html and images/, shards/ or images.txt. Throws

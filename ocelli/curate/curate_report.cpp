@@ -78,7 +78,7 @@ std::string figure(const Fate& fate, const DecodeOptions& decode) {
 std::string clusters(const Curated& curated, const DecodeOptions& decode) {
   if (curated.clusters.empty()) return "";
   int64_t before = 0, after = 0;
-  for (const Cluster& c : curated.clusters) {
+  for (const ClusterShare& c : curated.clusters) {
     before += c.before;
     after += c.after;
   }
@@ -86,14 +86,14 @@ std::string clusters(const Curated& curated, const DecodeOptions& decode) {
     return 100 * static_cast<double>(part) / static_cast<double>(std::max<int64_t>(whole, 1));
   };
   double most = 0;
-  for (const Cluster& c : curated.clusters) {
+  for (const ClusterShare& c : curated.clusters) {
     most = std::max({most, share(c.before, before), share(c.after, after)});
   }
   std::string html = fmt::format(
       "<section><h2>Clusters, before and after</h2><small>k-means over all {} that could be "
       "embedded; upper bars are their share of these, lower ones of the {} kept</small>\n",
       before, after);
-  for (const Cluster& c : curated.clusters) {
+  for (const ClusterShare& c : curated.clusters) {
     const double b = share(c.before, before), a = share(c.after, after);
     html += fmt::format(
         "<div class=\"cluster\"><div><i style=\"--p:{:.1f}%\"></i><i class=\"after\" "

@@ -14,7 +14,7 @@ using Matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowM
 using Vector = Eigen::VectorXd;
 using FloatMatrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-constexpr int64_t kBlock = 1024;  // rows held in double at once
+constexpr int64_t kRowsAtOnce = 1024;  // rows held in double at once
 
 class Ridge {
  public:
@@ -73,9 +73,9 @@ class Ridge {
   template <typename Use>
   void for_blocks(const Use& use) const {
     const int64_t width = rows_.size(1);
-    for (int64_t begin = 0; begin < count_; begin += kBlock) {
+    for (int64_t begin = 0; begin < count_; begin += kRowsAtOnce) {
       throw_if_cancelled();
-      const int64_t n = std::min(kBlock, count_ - begin);
+      const int64_t n = std::min(kRowsAtOnce, count_ - begin);
       Matrix x = Eigen::Map<const FloatMatrix>(rows_.data<float>() + begin * width, n, width)
                      .cast<double>();
       Matrix y = Matrix::Constant(n, classes_, -1);

@@ -11,7 +11,7 @@
 namespace ocelli {
 namespace {
 
-constexpr int64_t kBlock = 256;  // queries compared with all keys at a time
+constexpr int64_t kKeyBlock = 256;  // queries compared with all keys at a time
 
 // The place of the best of `own` among all keys, from 0.
 int64_t best_rank(std::span<const float> similarity, const std::vector<int64_t>& own) {
@@ -31,9 +31,9 @@ void compare(const Tensor& queries, const Tensor& keys,
   LinearWeight packed(keys, {});
   packed.pack();
   const int64_t count = queries.size(0);
-  for (int64_t begin = 0; begin < count; begin += kBlock) {
+  for (int64_t begin = 0; begin < count; begin += kKeyBlock) {
     throw_if_cancelled();
-    const int64_t end = std::min(count, begin + kBlock);
+    const int64_t end = std::min(count, begin + kKeyBlock);
     const Tensor similarity = linear(queries.slice(0, begin, end), packed);  // [block, K]
     parallel_for(end - begin, 1, [&](int64_t first, int64_t last) {
       for (int64_t i = first; i < last; ++i) {
