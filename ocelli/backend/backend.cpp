@@ -2,27 +2,12 @@
 
 #include <limits>
 
+#include "ocelli/backend/rows.h"
+
 namespace ocelli::backend {
 namespace {
 
 thread_local const Backend* current_backend = nullptr;
-
-// [C] seen as `shape`, which ends in C.
-Tensor broadcast(const View& row, const Shape& shape) {
-  Shape strides = shape;
-  for (int i = 0; i < shape.rank(); ++i) strides[i] = 0;
-  strides[-1] = row.strides[0];
-  return Tensor::borrow({row.data, row.dtype, shape, strides});
-}
-
-// A tensor [..., 1] seen as [..., C].
-Tensor spread(const Tensor& t, const Shape& shape) {
-  return t.unsqueeze(-1).expand(shape);
-}
-
-Shape without_last(const Shape& shape) {
-  return Shape(std::span(shape.begin(), static_cast<size_t>(shape.rank() - 1)));
-}
 
 }  // namespace
 

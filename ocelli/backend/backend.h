@@ -127,6 +127,10 @@ class Backend {
                       const Conv2d& params) const = 0;
   virtual void pool2d(const View& y, const View& x, const Pool2d& params) const = 0;
   virtual void resize(const View& y, const View& x, const Resize& params) const = 0;
+  // dx = dy * d unary(x) / dx
+  virtual void unary_backward(Unary kind, const View& dx, const View& dy, const View& x) const = 0;
+  virtual void pool2d_backward(const View& dx, const View& dy, const View& x,
+                               const Pool2d& params) const = 0;
 
   // --- Optional: normalisation over the last dimension; weight and bias [C] or null ---
   virtual void layer_norm(const View& y, const View& x, const View* weight, const View* bias,
@@ -146,8 +150,8 @@ class Backend {
   // --- Optional: packed weights ---
   // weight [N, K], bias [N] or null. Null when the backend has no layout of its own.
   virtual PackedPtr pack_linear(const View& weight, const View* bias) const;
-  // x [M, K] and y [M, N], each f32 or the weight's `inner` type, with rows any distance apart; with
-  // a residual, which is compact, y is f32 and compact too; with a scale, y is f32.
+  // x [M, K] and y [M, N], each f32 or the weight's `inner` type, with rows any distance apart;
+  // with a residual, which is compact, y is f32 and compact too; with a scale, y is f32.
   virtual void linear(const View& y, const View& x, const Packed& weight,
                       const Epilogue& epilogue) const;
   virtual PackedPtr pack_conv2d(const View& weight, const View* bias, const Conv2d& params) const;
@@ -157,6 +161,21 @@ class Backend {
   // x and y contiguous.
   virtual void inverted_residual(const View& y, const View& x,
                                  const PackedInvertedResidual& block) const;
+
+  // --- Optional: gradients (backward.cpp), each of what its forward is called with. A null output
+  // is not wanted; outputs are written, not added to. ---
+  virtual void layer_norm_backward(const View& dx, const View* dweight, const View* dbias,
+                                   const View& dy, const View& x, const View* weight,
+                                   float eps) const;
+  virtual void rms_norm_backward(const View& dx, const View* dweight, const View& dy, const View& x,
+                                 const View* weight, float eps) const;
+  // dbias is [B, H, Nq, Nk].
+  virtual void attention_backward(const View& dq, const View& dk, const View& dv, const View* dbias,
+                                  const View& dy, const View& q, const View& k, const View& v,
+                                  const Attention& params) const;
+  // Of weights that are not packed.
+  virtual void conv2d_backward(const View* dx, const View* dweight, const View& dy, const View& x,
+                               const View& weight, const Conv2d& params) const;
 };
 
 const Backend& reference();  // scalar and obvious: the oracle

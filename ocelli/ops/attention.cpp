@@ -4,6 +4,7 @@
 
 #include "ocelli/backend/backend.h"
 #include "ocelli/ops/flops.h"
+#include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -60,11 +61,27 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
   const Tensor y = Tensor::empty({batch, nq, heads, v.size(3)}, q.dtype());
   count_flops(2 * batch * heads * nq * nk * (q.size(3) + v.size(3)));
   backend::current().attention(y, q, k, v, Arguments(q, options).params);
+  if (Tape* tape = Tape::recording({&q, &k, &v, &options.bias})) {
+    tape->record("attention", y, [=](const Tensor& dy, Gradients& gradients) {
+      const Tensor dq = Tensor::empty(q.shape()), dk = Tensor::empty(k.shape()),
+                   dv = Tensor::empty(v.shape());
+      const bool bias = gradients.wants(options.bias);
+      const Tensor dbias = bias ? Tensor::empty({batch, heads, nq, nk}) : Tensor();
+      const View dbias_view = dbias;
+      backend::current().attention_backward(dq, dk, dv, bias ? &dbias_view : nullptr, dy, q, k, v,
+                                            Arguments(q, options).params);
+      if (bias) gradients.add(options.bias.expand(dbias.shape()), dbias);
+      gradients.add(q, dq);
+      gradients.add(k, dk);
+      gradients.add(v, dv);
+    });
+  }
   return y;
 }
 
 Tensor attention_weights(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
   check_queries(q, k, options);
+  Tape::refuse("attention_weights", {&q, &k});
   const Tensor y = Tensor::empty({q.size(0), q.size(2), q.size(1), k.size(1)});
   backend::current().attention_weights(y, to(q, DType::f32), to(k, DType::f32),
                                        Arguments(q, options).params);

@@ -2,6 +2,8 @@
 
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/flops.h"
+#include "ocelli/ops/reduce.h"
+#include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -26,7 +28,7 @@ Conv2dWeight::Conv2dWeight(Tensor weight, Tensor bias, const Conv2dOptions& opti
 }
 
 void Conv2dWeight::pack() {
-  if (packed_) return;
+  if (packed_ || Tape::active()) return;
   const View bias = bias_;
   packed_ = backend::current().pack_conv2d(weight_, bias_.defined() ? &bias : nullptr, options_);
   if (packed_) weight_ = bias_ = Tensor();
@@ -59,6 +61,25 @@ struct Plan {
   }
 };
 
+void record_conv2d(const Tensor& y, const Tensor& x, const Conv2dWeight& conv,
+                   const Conv2dOptions& options) {
+  const Tensor weight = conv.weight(), bias = conv.bias();
+  Tape* tape = Tape::recording({&x, &weight, &bias});
+  if (!tape) return;
+  tape->record("conv2d", y, [=](const Tensor& dy, Gradients& gradients) {
+    const Tensor dx = gradients.wants(x) ? Tensor::empty(x.shape()) : Tensor();
+    const Tensor dweight = gradients.wants(weight) ? Tensor::empty(weight.shape()) : Tensor();
+    const View dx_view = dx, dweight_view = dweight;
+    backend::current().conv2d_backward(dx.defined() ? &dx_view : nullptr,
+                                       dweight.defined() ? &dweight_view : nullptr, dy, x, weight,
+                                       options);
+    if (dx.defined()) gradients.add(x, dx);
+    if (dweight.defined()) gradients.add(weight, dweight);
+    if (!gradients.wants(bias)) return;
+    gradients.add(bias, sum(contiguous(dy).view({dy.numel() / dy.size(-1), dy.size(-1)}), 0));
+  });
+}
+
 bool is_pointwise(const Conv2dWeight* weight) {
   if (!weight) return true;
   const Conv2dOptions& o = weight->options();
@@ -84,11 +105,14 @@ Tensor conv2d(const Tensor& x, const Conv2dWeight& weight, const std::array<int6
     const View bias = weight.bias();
     backend::current().conv2d(y, x, weight.weight(), weight.bias().defined() ? &bias : nullptr,
                               options);
+    record_conv2d(y, x, weight, options);
     if (epilogue.activation) y = unary(*epilogue.activation, y);
     if (epilogue.scale.defined()) y = y * epilogue.scale;
     if (epilogue.residual.defined()) y = y + epilogue.residual;
     return y;
   }
+  Tape::refuse("conv2d of a packed weight (open the model while a Tape lives)",
+               {&x, &epilogue.scale, &epilogue.residual});
   const Tensor residual =
       epilogue.residual.defined() ? contiguous(epilogue.residual) : epilogue.residual;
   const View scale = epilogue.scale, residual_view = residual;
@@ -115,6 +139,8 @@ Tensor inverted_residual(const Tensor& x, const InvertedResidual& block) {
                   {.residual = residual});
   }
   check(x.dtype() == DType::f32, "inverted_residual: x is {}; f32 is needed", x.dtype());
+  Tape::refuse("inverted_residual of packed weights (open the model while a Tape lives)",
+               {&x, &residual});
   const Shape wide = expand ? Plan(x.shape(), *expand, {}).shape : x.shape();
   const auto [options, filtered] = Plan(wide, *depthwise, padding);
   const Shape shape = project ? Plan(filtered, *project, {}).shape : filtered;

@@ -4,6 +4,8 @@
 
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/flops.h"
+#include "ocelli/ops/reduce.h"
+#include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -16,7 +18,7 @@ LinearWeight::LinearWeight(Tensor weight, Tensor bias)
 }
 
 void LinearWeight::pack() {
-  if (packed_) return;
+  if (packed_ || Tape::active()) return;
   const View bias = bias_;
   packed_ = backend::current().pack_linear(weight_, bias_.defined() ? &bias : nullptr);
   if (packed_) weight_ = bias_ = Tensor();
@@ -42,6 +44,75 @@ Tensor output_for(const Shape& shape, const Epilogue& epilogue, DType dtype) {
 
 }  // namespace
 
+namespace {
+
+Tensor rows_of(const Tensor& x) {
+  const int64_t width = x.size(-1);
+  return contiguous(x).view({x.numel() / std::max<int64_t>(width, 1), width});
+}
+
+// z = x W^T + bias, of a weight that changes too often to be kept packed
+void product(const Tensor& z, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  const backend::Backend& device = backend::current();
+  const View bias_view = bias;
+  const backend::PackedPtr packed =
+      device.pack_linear(weight, bias.defined() ? &bias_view : nullptr);
+  if (packed) return device.linear(z, x, *packed, {});
+  device.gemm(z, x, weight.transpose(0, 1), 1);
+  if (bias.defined()) device.binary(backend::Binary::add, z, z, bias.expand(z.shape()));
+}
+
+// With z = x W^T + bias, h = activation(z), y = residual + scale h:
+// dresidual = dy,  dscale = sum dy h,  dz = dy scale activation'(z),
+// dx = dz W,  dW = dz^T x,  dbias = sum dz
+Tensor linear_on(Tape& tape, const Tensor& x, const LinearWeight& packable,
+                 const Epilogue& epilogue) {
+  const NoTape pause;
+  const Tensor weight = packable.weight(), bias = packable.bias();
+  if (!weight.defined()) {
+    fail(ErrorCode::unsupported,
+         "linear: the weight was packed before a Tape lived; open the model while one does");
+  }
+  const Tensor scale = epilogue.scale, residual = epilogue.residual;
+  const Activation activation = epilogue.activation;
+  const Tensor in = rows_of(x);
+  const Tensor z = Tensor::empty({in.size(0), packable.out_features()});
+  product(z, in, weight, bias);
+  const Tensor h = activation ? unary(*activation, z) : z;
+  Shape shape = x.shape();
+  shape[-1] = packable.out_features();
+  Tensor y = (scale.defined() ? h * scale : h).view(shape);
+  if (residual.defined()) y = residual + y;
+  const Tensor gated = scale.defined() ? h : Tensor(), before = activation ? z : Tensor();
+  tape.record(
+      "linear", y,
+      [=, x_at = Place(x), residual_at = Place(residual)](const Tensor& dy, Gradients& gradients) {
+        const backend::Backend& device = backend::current();
+        gradients.add(residual_at, dy);
+        Tensor dz = rows_of(dy);
+        if (gradients.wants(scale)) gradients.add(scale, sum(dz * gated, 0));
+        if (scale.defined()) dz = dz * scale;
+        if (activation) {
+          const Tensor dh = dz;
+          dz = Tensor::empty(dh.shape());
+          device.unary_backward(*activation, dz, dh, before);
+        }
+        if (gradients.wants(bias)) gradients.add(bias, sum(dz, 0));
+        if (gradients.wants(weight)) {
+          const Tensor dweight = Tensor::empty(weight.shape());
+          device.gemm(dweight, dz.transpose(0, 1), in, 1);
+          gradients.add(weight, dweight);
+        }
+        if (!gradients.wants(x_at)) return;
+        const Tensor dx = Tensor::empty(in.shape());
+        device.gemm(dx, dz, weight, 1);
+        gradients.add(x_at, dx.view(x_at.shape));
+      });
+  return y;
+}
+
+}  // namespace
+
 Tensor linear(const Tensor& x, const LinearWeight& weight, Epilogue epilogue) {
   const int64_t in = weight.in_features(), out = weight.out_features();
   check(x.rank() >= 1 && x.size(-1) == in, "linear: x is {} but weight is [{}, {}]", x.shape(), out,
@@ -53,6 +124,11 @@ Tensor linear(const Tensor& x, const LinearWeight& weight, Epilogue epilogue) {
   const int64_t rows = x.numel() / std::max<int64_t>(in, 1);
   count_flops(2 * rows * in * out);
   const backend::Backend& device = backend::current();
+  if (Tape* tape = Tape::recording(
+          {&x, &weight.weight(), &weight.bias(), &epilogue.scale, &epilogue.residual})) {
+    check(!epilogue.out.defined(), "linear: out cannot be recorded");
+    return linear_on(*tape, x, weight, epilogue);
+  }
   const Tensor y = output_for(shape, epilogue, epilogue.inner ? weight.inner_type() : DType::f32);
   if (!weight.packed()) {
     Tensor z = Tensor::empty({rows, out});
@@ -101,9 +177,16 @@ Tensor matmul(const Tensor& a, const Tensor& b, float alpha) {
   Shape shape = lead;
   shape.push_back(a.size(-2));
   shape.push_back(b.size(-1));
-  const Tensor y = Tensor::empty(shape);
+  const Tensor y = Tensor::empty(shape), left = widened(a), right = widened(b);
   count_flops(2 * y.numel() * a.size(-1));
-  backend::current().gemm(y, widened(a), widened(b), alpha);
+  backend::current().gemm(y, left, right, alpha);
+  if (Tape* tape = Tape::recording({&a, &b})) {
+    // da = alpha dy b^T,  db = alpha a^T dy
+    tape->record("matmul", y, [=](const Tensor& dy, Gradients& gradients) {
+      if (gradients.wants(left)) gradients.add(left, matmul(dy, right.transpose(-2, -1), alpha));
+      if (gradients.wants(right)) gradients.add(right, matmul(left.transpose(-2, -1), dy, alpha));
+    });
+  }
   return y;
 }
 

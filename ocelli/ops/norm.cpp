@@ -4,6 +4,10 @@
 
 #include "ocelli/backend/backend.h"
 #include "ocelli/base/threads.h"
+#include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/reduce.h"
+#include "ocelli/ops/shape.h"
+#include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -19,6 +23,19 @@ const View* or_null(const Tensor& t, const View& view) {
   return t.defined() ? &view : nullptr;
 }
 
+// The gradient of a weight or bias [C], where it is asked for.
+struct RowGradient {
+  Tensor value;
+  View view;
+
+  RowGradient(const Tensor& row, const Gradients& gradients)
+      : value(gradients.wants(row) ? Tensor::empty(row.shape()) : Tensor()), view(value) {}
+  const View* get() const { return value.defined() ? &view : nullptr; }
+  void add(const Tensor& row, Gradients& gradients) const {
+    if (value.defined()) gradients.add(row, value);
+  }
+};
+
 }  // namespace
 
 Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, float eps) {
@@ -27,6 +44,17 @@ Tensor layer_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, flo
   const Tensor y = Tensor::empty(x.shape());
   const View w = weight, b = bias;
   backend::current().layer_norm(y, x, or_null(weight, w), or_null(bias, b), eps);
+  if (Tape* tape = Tape::recording({&x, &weight, &bias})) {
+    tape->record("layer_norm", y, [=](const Tensor& dy, Gradients& gradients) {
+      const RowGradient dweight(weight, gradients), dbias(bias, gradients);
+      const Tensor dx = Tensor::empty(x.shape());
+      backend::current().layer_norm_backward(dx, dweight.get(), dbias.get(), dy, x,
+                                             or_null(weight, w), eps);
+      gradients.add(x, dx);
+      dweight.add(weight, gradients);
+      dbias.add(bias, gradients);
+    });
+  }
   return y;
 }
 
@@ -35,8 +63,34 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, float eps) {
   const Tensor y = Tensor::empty(x.shape());
   const View w = weight;
   backend::current().rms_norm(y, x, or_null(weight, w), eps);
+  if (Tape* tape = Tape::recording({&x, &weight})) {
+    tape->record("rms_norm", y, [=](const Tensor& dy, Gradients& gradients) {
+      const RowGradient dweight(weight, gradients);
+      const Tensor dx = Tensor::empty(x.shape());
+      backend::current().rms_norm_backward(dx, dweight.get(), dy, x, or_null(weight, w), eps);
+      gradients.add(x, dx);
+      dweight.add(weight, gradients);
+    });
+  }
   return y;
 }
+
+namespace {
+
+// A layer norm of each group [P * C / G], for a tape.
+Tensor grouped_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
+                    float eps) {
+  const int64_t batch = x.size(0), each = x.size(-1) / groups;
+  const int64_t positions = x.numel() / std::max<int64_t>(batch * x.size(-1), 1);
+  const Tensor split = reshape(x, {batch, positions, groups, each}).permute({0, 2, 1, 3});
+  const Tensor rows = reshape(split, {batch, groups, positions * each});
+  const Tensor normed = layer_norm(rows, {}, {}, eps).view({batch, groups, positions, each});
+  Tensor y = clone(normed.permute({0, 2, 1, 3})).view(x.shape());
+  if (weight.defined()) y = y * weight;
+  return bias.defined() ? y + bias : y;
+}
+
+}  // namespace
 
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
                   float eps) {
@@ -44,6 +98,7 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const T
   check_row("group_norm", x, bias, "bias");
   check(x.rank() >= 2 && groups >= 1 && x.size(-1) % groups == 0,
         "group_norm: {} groups over x of {}", groups, x.shape());
+  if (Tape::recording({&x, &weight, &bias})) return grouped_norm(x, groups, weight, bias, eps);
   const Tensor y = Tensor::empty(x.shape());
   const View w = weight, b = bias;
   backend::current().group_norm(y, x, or_null(weight, w), or_null(bias, b), groups, eps);
@@ -63,6 +118,14 @@ Tensor normalize(const Tensor& x, float eps) {
       for (int64_t i = 0; i < n; ++i) y.data<float>()[row * n + i] = from[i] * factor;
     }
   });
+  if (Tape* tape = Tape::recording({&x})) {
+    // dx = (dy - y sum(y dy)) / |x|
+    tape->record("normalize", y, [=](const Tensor& dy, Gradients& gradients) {
+      const Tensor length = unary(backend::Unary::sqrt, sum(x * x, -1)) + 1e-30f;
+      const Tensor along = y * sum(y * dy, -1).unsqueeze(-1);
+      gradients.add(x, (dy - along) / length.unsqueeze(-1));
+    });
+  }
   return y;
 }
 

@@ -2,6 +2,7 @@
 
 #include "ocelli/ops/reduce.h"
 #include "ocelli/ops/shape.h"
+#include "ocelli/ops/tape.h"
 
 namespace ocelli {
 namespace {
@@ -25,12 +26,19 @@ Tensor pool(backend::Pool kind, const Tensor& x, const PoolOptions& o) {
   const Tensor y = Tensor::empty(
       {x.size(0), output_size(x.size(1), o.kernel[0], o.stride[0], o.padding[0], o.ceil_mode),
        output_size(x.size(2), o.kernel[1], o.stride[1], o.padding[1], o.ceil_mode), x.size(3)});
-  backend::current().pool2d(y, x,
-                            {kind,
-                             o.kernel,
-                             o.stride,
-                             {o.padding[0], o.padding[1], o.padding[0], o.padding[1]},
-                             o.count_include_pad});
+  const backend::Pool2d params{kind,
+                               o.kernel,
+                               o.stride,
+                               {o.padding[0], o.padding[1], o.padding[0], o.padding[1]},
+                               o.count_include_pad};
+  backend::current().pool2d(y, x, params);
+  if (Tape* tape = Tape::recording({&x})) {
+    tape->record("pool2d", y, [=](const Tensor& dy, Gradients& gradients) {
+      const Tensor dx = Tensor::empty(x.shape());
+      backend::current().pool2d_backward(dx, dy, x, params);
+      gradients.add(x, dx);
+    });
+  }
   return y;
 }
 

@@ -109,6 +109,36 @@ class Profile::Timed final : public backend::Backend {
         [&] { inner_.inverted_residual(y, x, block); }, Kind::product);
   }
 
+  void unary_backward(backend::Unary kind, const View& dx, const View& dy,
+                      const View& x) const override {
+    time("unary_backward", dx, {&dy, &x}, [&] { inner_.unary_backward(kind, dx, dy, x); });
+  }
+  void pool2d_backward(const View& dx, const View& dy, const View& x,
+                       const backend::Pool2d& params) const override {
+    time("pool2d_backward", dx, {&dy, &x}, [&] { inner_.pool2d_backward(dx, dy, x, params); });
+  }
+  void layer_norm_backward(const View& dx, const View* dweight, const View* dbias, const View& dy,
+                           const View& x, const View* weight, float eps) const override {
+    time("layer_norm_backward", dx, {&dy, &x},
+         [&] { inner_.layer_norm_backward(dx, dweight, dbias, dy, x, weight, eps); });
+  }
+  void rms_norm_backward(const View& dx, const View* dweight, const View& dy, const View& x,
+                         const View* weight, float eps) const override {
+    time("rms_norm_backward", dx, {&dy, &x},
+         [&] { inner_.rms_norm_backward(dx, dweight, dy, x, weight, eps); });
+  }
+  void attention_backward(const View& dq, const View& dk, const View& dv, const View* dbias,
+                          const View& dy, const View& q, const View& k, const View& v,
+                          const backend::Attention& params) const override {
+    time("attention_backward", dq, {&dy, &q, &k, &v},
+         [&] { inner_.attention_backward(dq, dk, dv, dbias, dy, q, k, v, params); });
+  }
+  void conv2d_backward(const View* dx, const View* dweight, const View& dy, const View& x,
+                       const View& weight, const backend::Conv2d& params) const override {
+    time("conv2d_backward", x, {&dy, &weight},
+         [&] { inner_.conv2d_backward(dx, dweight, dy, x, weight, params); });
+  }
+
   std::vector<ProfiledCall>& calls() const { return calls_; }
 
  private:

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -17,6 +19,16 @@ Tensor reduce(backend::Reduce kind, const Tensor& x, int dim) {
   Shape shape(std::span(rows.shape().begin(), static_cast<size_t>(rows.rank() - 1)));
   const Tensor y = Tensor::empty(shape);
   backend::current().reduce(kind, y, rows);
+  if (kind == backend::Reduce::max || kind == backend::Reduce::min) {
+    Tape::refuse("reduce (amax, amin)", {&x});
+  } else if (Tape* tape = Tape::recording({&x})) {
+    // Every summand gets dy; of a mean, its share.
+    const float share = kind == backend::Reduce::mean ? 1 / static_cast<float>(n) : 1;
+    tape->record("reduce", y, [=, at = Place(rows)](const Tensor& dy, Gradients& gradients) {
+      const Tensor each = share == 1 ? dy : dy * share;
+      gradients.add(at, each.unsqueeze(-1).expand(at.shape));
+    });
+  }
   return y;
 }
 
@@ -26,6 +38,12 @@ Tensor softmax(const Tensor& x) {
   check(x.dtype() == DType::f32 && x.rank() >= 1, "softmax: x is {} {}", x.dtype(), x.shape());
   const Tensor y = Tensor::empty(x.shape());
   backend::current().softmax(y, x);
+  if (Tape* tape = Tape::recording({&x})) {
+    // dx = y (dy - sum(y dy))
+    tape->record("softmax", y, [=, at = Place(x)](const Tensor& dy, Gradients& gradients) {
+      gradients.add(at, y * (dy - sum(y * dy, -1).unsqueeze(-1)));
+    });
+  }
   return y;
 }
 
@@ -57,6 +75,7 @@ void argmax_rows(const Tensor& x, int32_t* out) {
 
 Tensor argmax(const Tensor& x) {
   check(x.rank() >= 1 && x.size(-1) > 0, "argmax: x is {}", x.shape());
+  Tape::refuse("argmax", {&x});
   const Tensor in = contiguous(x);
   const Tensor y = Tensor::empty(
       Shape(std::span(x.shape().begin(), static_cast<size_t>(x.rank() - 1))), DType::i32);

@@ -1,9 +1,21 @@
 #include "ocelli/ops/shape.h"
 
 #include "ocelli/backend/backend.h"
+#include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
+
+Tensor clone(const Tensor& x) {
+  const Tensor y = Tensor::empty(x.shape(), x.dtype());
+  backend::current().copy(y, x);
+  if (Tape* tape = Tape::recording({&x})) {
+    tape->record("clone", y, [at = Place(x)](const Tensor& dy, Gradients& gradients) {
+      gradients.add(at, dy);
+    });
+  }
+  return y;
+}
 
 Tensor reshape(const Tensor& x, std::initializer_list<int64_t> sizes) {
   int64_t known = 1, unknown = 0;
@@ -12,7 +24,7 @@ Tensor reshape(const Tensor& x, std::initializer_list<int64_t> sizes) {
         "reshape: {} to sizes whose product is {} with {} to infer", x.shape(), known, unknown);
   Shape shape;
   for (int64_t n : sizes) shape.push_back(n == -1 ? x.numel() / known : n);
-  return x.can_view(shape) ? x.view(shape) : contiguous(x).view(shape);
+  return x.can_view(shape) ? x.view(shape) : clone(x).view(shape);
 }
 
 Tensor cat(const std::vector<Tensor>& tensors, int dim) {
@@ -36,6 +48,19 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim) {
     backend::current().copy(y.slice(dim, start, start + t.size(dim)), t);
     start += t.size(dim);
   }
+  for (const Tensor& t : tensors) {
+    Tape* tape = Tape::recording({&t});
+    if (!tape) continue;
+    const std::vector<Place> parts(tensors.begin(), tensors.end());
+    tape->record("cat", y, [=](const Tensor& dy, Gradients& gradients) {
+      int64_t begin = 0;
+      for (const Place& part : parts) {
+        gradients.add(part, dy.slice(dim, begin, begin + part.shape[dim]));
+        begin += part.shape[dim];
+      }
+    });
+    break;
+  }
   return y;
 }
 
@@ -54,6 +79,17 @@ Tensor embedding(const Tensor& indices, const Tensor& table) {
   }
   const Tensor y = Tensor::empty(rows, table.dtype());
   backend::current().gather(y, table, flat);
+  if (Tape* tape = Tape::recording({&table})) {
+    // The row of an index that comes twice gets both gradients.
+    tape->record("embedding", y, [=](const Tensor& dy, Gradients& gradients) {
+      const Tensor dtable = Tensor::zeros(table.shape());
+      for (int64_t i = 0; i < flat.numel(); ++i) {
+        const Tensor row = dtable.select(0, flat.data<int32_t>()[i]);
+        backend::current().binary(backend::Binary::add, row, row, dy.select(0, i));
+      }
+      gradients.add(table, dtable);
+    });
+  }
   return y.view(shape);
 }
 
@@ -66,6 +102,17 @@ Tensor gather_rows(const Tensor& x, const Tensor& indices) {
     check(row >= 0 && row < x.size(1), "gather_rows: row {} of {}", row, x.shape());
     backend::current().copy(y.select(0, b), x.select(0, b).select(0, row));
   }
+  if (Tape* tape = Tape::recording({&x})) {
+    std::vector<Place> rows;
+    for (int64_t b = 0; b < x.size(0); ++b) {
+      rows.push_back(x.select(0, b).select(0, contiguous(indices).data<int32_t>()[b]));
+    }
+    tape->record("gather_rows", y, [=](const Tensor& dy, Gradients& gradients) {
+      for (size_t b = 0; b < rows.size(); ++b) {
+        gradients.add(rows[b], dy.select(0, static_cast<int64_t>(b)));
+      }
+    });
+  }
   return y;
 }
 
@@ -77,6 +124,11 @@ Tensor patchify(const Tensor& x, int64_t ph, int64_t pw) {
   const Tensor y = Tensor::empty({batch, rows, cols, ph, pw, c}, x.dtype());
   const Tensor split = contiguous(used).view({batch, rows, ph, cols, pw, c});
   backend::current().copy(y, split.permute({0, 1, 3, 2, 4, 5}));
+  if (Tape* tape = Tape::recording({&x})) {
+    tape->record("patchify", y, [at = Place(used)](const Tensor& dy, Gradients& gradients) {
+      gradients.add(at, contiguous(dy.permute({0, 1, 3, 2, 4, 5})).view(at.shape));
+    });
+  }
   return y.view({batch, rows * cols, ph * pw * c});
 }
 

@@ -7,6 +7,8 @@
 
 namespace ocelli {
 
+// A compact copy. torch.clone(memory_format=torch.contiguous_format).
+Tensor clone(const Tensor& x);
 // A view where the strides allow it, else a copy. One size may be -1 (inferred).
 Tensor reshape(const Tensor& x, std::initializer_list<int64_t> shape);
 // Joins along `dim`; equal shapes elsewhere, equal dtypes.

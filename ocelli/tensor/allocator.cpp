@@ -93,12 +93,22 @@ Pool& pool() {
   return *instance;
 }
 
+struct GiveBack {
+  size_t size, asked;
+  void operator()(void* block) const { pool().give(block, size); }
+};
+
 }  // namespace
 
 std::shared_ptr<void> allocate(size_t bytes) {
   check(bytes <= (size_t{1} << 46), "allocate: {} bytes", bytes);
   const size_t size = size_class(bytes);
-  return {pool().take(size), [size](void* block) { pool().give(block, size); }};
+  return {pool().take(size), GiveBack{size, bytes}};
+}
+
+size_t allocated_bytes(const std::shared_ptr<void>& block) {
+  const auto* give_back = std::get_deleter<GiveBack>(block);
+  return give_back ? give_back->asked : 0;
 }
 
 AllocatorStats allocator_stats() {

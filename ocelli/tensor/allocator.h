@@ -17,6 +17,9 @@ struct AllocatorStats {
 // At least `bytes` bytes, uninitialised, 64-byte aligned. Throws out_of_memory. Thread-safe.
 std::shared_ptr<void> allocate(size_t bytes);
 
+// The bytes that were asked of allocate() for this block; 0 for other memory.
+size_t allocated_bytes(const std::shared_ptr<void>& block);
+
 AllocatorStats allocator_stats();
 
 // Gives all cached blocks back to the system.

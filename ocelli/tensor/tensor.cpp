@@ -62,6 +62,20 @@ Tensor Tensor::copy_of(const void* data, size_t count, const Shape& shape, DType
   return t;
 }
 
+Tensor::operator Place() const {
+  const size_t bytes = allocated_bytes(storage_), each = dtype_size(dtype_);
+  const auto numel = static_cast<int64_t>(bytes / each);
+  const auto offset = bytes ? static_cast<char*>(data_) - static_cast<char*>(storage_.get()) : 0;
+  return {storage_, numel,    offset / static_cast<int64_t>(each),
+          shape_,   strides_, numel == shape_.numel() && is_contiguous()};
+}
+
+Tensor Tensor::at(const Place& place) const {
+  auto* base = static_cast<char*>(data_);
+  return with(base + place.offset * static_cast<int64_t>(dtype_size(dtype_)), place.shape,
+              place.strides);
+}
+
 int Tensor::wrap_dim(int dim) const {
   check(dim >= -rank() && dim < rank(), "tensor: dimension {} of a tensor of shape {}", dim,
         shape_);

@@ -23,6 +23,15 @@ struct View {
   }
 };
 
+// Where a tensor lies in which memory, without keeping the memory alive.
+struct Place {
+  std::weak_ptr<void> memory;
+  int64_t memory_numel = 0;  // elements in the whole of it; 0: it is not the allocator's
+  int64_t offset = 0;        // in elements, of the tensor
+  Shape shape, strides;
+  bool is_all = false;  // contiguous, and nothing lies beside it
+};
+
 class Tensor {
  public:
   Tensor() = default;  // undefined: no memory, defined() is false
@@ -52,6 +61,9 @@ class Tensor {
   bool is_contiguous() const;
   // No other tensor shares the memory, so it may be written over.
   bool is_unique() const { return storage_.use_count() == 1; }
+  operator Place() const;
+  // This tensor, flat, seen where `place` lies in its own memory.
+  Tensor at(const Place& place) const;
 
   // Throws unless T is the element type.
   template <typename T>

@@ -4,6 +4,7 @@
 #include "ocelli/ops/conv.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/linear.h"
+#include "ocelli/ops/loss.h"
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/pool.h"
 #include "ocelli/ops/reduce.h"
@@ -14,14 +15,25 @@ namespace ocelli::test {
 
 Tensor Inputs::uniform(const Shape& shape, float low, float high) {
   Shape padded = shape;
-  const bool odd = ++made_ % 2 == 0 && shape.rank() > 0;
+  const bool odd = made_.size() % 2 == 1 && shape.rank() > 0;
   if (odd) {
     for (int i = 0; i < shape.rank(); ++i) padded[i] += i == shape.rank() - 1 ? 3 : 1;
   }
   Tensor t = Tensor::empty(padded);
   for (float& x : t.values<float>()) x = low + (high - low) * rng_.uniform();
-  for (int i = 0; odd && i < shape.rank(); ++i) t = t.slice(i, 1, 1 + shape[i]);
-  return t;
+  // Of a stream of its own, so that the inputs are the same with it.
+  Rng directions(made_.size());
+  const Tensor direction = Tensor::empty(padded);
+  for (float& x : direction.values<float>()) x = 2 * directions.uniform() - 1;
+  for (int64_t i = 0; i < t.numel(); ++i) t.data<float>()[i] += step_ * direction.data<float>()[i];
+  Made made{t, direction};
+  for (int i = 0; odd && i < shape.rank(); ++i) {
+    made.value = made.value.slice(i, 1, 1 + shape[i]);
+    made.direction = made.direction.slice(i, 1, 1 + shape[i]);
+  }
+  if (tape_) tape_->watch(made.value);
+  made_.push_back(made);
+  return made.value;
 }
 
 Tensor Inputs::indices(const Shape& shape, int32_t limit) {
@@ -48,14 +60,16 @@ OpCase unary_case(const char* name, Unary kind, float low, float high) {
           70};
 }
 
-OpCase binary_case(const char* name, backend::Binary kind) {
-  return {name,
-          [=](Inputs& in, int64_t n) {
-            const Shape shapes[] = {{3, n}, {n}, {3, 1}, {1, 1}, {2, 3, n}};
-            const Tensor a = in.uniform(shapes[in.pick(0, 4)]);
-            return binary(kind, a, in.uniform(shapes[in.pick(0, 4)], 0.5f, 2));
-          },
-          70};
+OpCase binary_case(const char* name, backend::Binary kind, bool has_gradient = true) {
+  return {.name = name,
+          .call =
+              [=](Inputs& in, int64_t n) {
+                const Shape shapes[] = {{3, n}, {n}, {3, 1}, {1, 1}, {2, 3, n}};
+                const Tensor a = in.uniform(shapes[in.pick(0, 4)]);
+                return binary(kind, a, in.uniform(shapes[in.pick(0, 4)], 0.5f, 2));
+              },
+          .max_size = 70,
+          .has_gradient = has_gradient};
 }
 
 OpCase linear_case(const char* name, Activation activation) {
@@ -174,8 +188,8 @@ const std::vector<OpCase>& op_table() {
       unary_case("neg", Unary::neg, -5, 5),
       unary_case("abs", Unary::abs, -5, 5),
       unary_case("exp", Unary::exp, -80, 10),
-      unary_case("log", Unary::log, 1e-3f, 50),
-      unary_case("sqrt", Unary::sqrt, 0, 50),
+      unary_case("log", Unary::log, 0.05f, 50),
+      unary_case("sqrt", Unary::sqrt, 0.05f, 50),
       unary_case("rsqrt", Unary::rsqrt, 0.1f, 50),
       unary_case("square", Unary::square, -5, 5),
       unary_case("sigmoid", Unary::sigmoid, -20, 20),
@@ -191,8 +205,8 @@ const std::vector<OpCase>& op_table() {
       binary_case("sub", Binary::sub),
       binary_case("mul", Binary::mul),
       binary_case("div", Binary::div),
-      binary_case("maximum", Binary::maximum),
-      binary_case("minimum", Binary::minimum),
+      binary_case("maximum", Binary::maximum, false),
+      binary_case("minimum", Binary::minimum, false),
       linear_case("linear", {}),
       linear_case("linear_gelu", Unary::gelu),
       linear_case("linear_gelu_tanh", Unary::gelu_tanh),
@@ -260,16 +274,20 @@ const std::vector<OpCase>& op_table() {
          return mean(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2)));
        },
        70},
-      {"amax",
-       [](Inputs& in, int64_t n) {
-         return amax(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2)));
-       },
-       70},
-      {"amin",
-       [](Inputs& in, int64_t n) {
-         return amin(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2)));
-       },
-       70},
+      {.name = "amax",
+       .call =
+           [](Inputs& in, int64_t n) {
+             return amax(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2)));
+           },
+       .max_size = 70,
+       .has_gradient = false},
+      {.name = "amin",
+       .call =
+           [](Inputs& in, int64_t n) {
+             return amin(in.uniform({3, n + 1, 19}), static_cast<int>(in.pick(-3, 2)));
+           },
+       .max_size = 70,
+       .has_gradient = false},
       {"attention", attention_call, 70},
       {"conv2d_1x1", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 1); }},
       {"conv2d_3x3", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 3); }},
@@ -300,6 +318,30 @@ const std::vector<OpCase>& op_table() {
       {"cat",
        [](Inputs& in, int64_t n) {
          return cat({in.uniform({2, n, 3}), in.uniform({2, 4, 3}), in.uniform({2, n, 3})}, 1);
+       }},
+      {"clone",
+       [](Inputs& in, int64_t n) {
+         return clone(in.uniform({2, n, 3}).permute({2, 0, 1}));
+       }},
+      {"cross_entropy",
+       [](Inputs& in, int64_t n) {
+         const Tensor logits = in.uniform({3, n + 1}, -4, 4);
+         return cross_entropy(logits, in.indices({3}, static_cast<int32_t>(n) + 1),
+                              in.coin() ? 0.1f : 0.0f);
+       }},
+      {"cross_entropy_soft",
+       [](Inputs& in, int64_t n) {
+         const Tensor logits = in.uniform({3, n + 1}, -4, 4);
+         const Tensor targets = Tensor::zeros(logits.shape());
+         for (float& t : targets.values<float>()) t = 0.1f * static_cast<float>(in.pick(0, 5));
+         return cross_entropy(logits, targets);
+       }},
+      {"sigmoid_cross_entropy",
+       [](Inputs& in, int64_t n) {
+         const Tensor logits = in.uniform({3, n + 1}, -4, 4);
+         const Tensor targets = Tensor::zeros(logits.shape());
+         for (float& t : targets.values<float>()) t = in.coin() ? 1.0f : 0.0f;
+         return sigmoid_cross_entropy(logits, targets);
        }},
       {"reshape",
        [](Inputs& in, int64_t n) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ocelli/base/rng.h"
+#include "ocelli/ops/tape.h"
 #include "ocelli/tensor/tensor.h"
 
 namespace ocelli::test {
@@ -23,9 +24,19 @@ class Inputs {
   int64_t pick(int64_t low, int64_t high);  // in [low, high]
   bool coin() { return pick(0, 1) == 1; }
 
+  // uniform() watches what it makes, adds `step` times a direction to it, and keeps both.
+  struct Made {
+    Tensor value, direction;
+  };
+  void differentiate(Tape& tape) { tape_ = &tape; }
+  void move(float step) { step_ = step; }
+  const std::vector<Made>& made() const { return made_; }
+
  private:
   Rng rng_;
-  int made_ = 0;
+  Tape* tape_ = nullptr;
+  float step_ = 0;
+  std::vector<Made> made_;
 };
 
 struct OpCase {
@@ -34,6 +45,7 @@ struct OpCase {
   std::function<Tensor(Inputs& inputs, int64_t n)> call;
   int64_t max_size = 40;    // sizes 0..max_size
   float tolerance = 2e-5f;  // relative to the largest expected value
+  bool has_gradient = true;
 };
 
 const std::vector<OpCase>& op_table();

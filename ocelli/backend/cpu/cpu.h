@@ -21,6 +21,7 @@ class Cpu final : public Reference {
               const Conv2d& params) const override;
   void pool2d(const View& y, const View& x, const Pool2d& params) const override;
   void resize(const View& y, const View& x, const Resize& params) const override;
+  void unary_backward(Unary kind, const View& dx, const View& dy, const View& x) const override;
   void layer_norm(const View& y, const View& x, const View* weight, const View* bias,
                   float eps) const override;
   void rms_norm(const View& y, const View& x, const View* weight, float eps) const override;

@@ -97,6 +97,35 @@ void binary_row(Binary kind, int64_t n, const float* a, int64_t sa, const float*
   }
 }
 
+// dx = dy * derivative(x)
+void unary_backward_row(Unary kind, int64_t n, const float* dy, const float* x, float* dx) {
+  const Tag d;
+  switch (kind) {
+#define OCELLI_CASE(name)                                             \
+  case Unary::name:                                                   \
+    return combine(n, dy, 1, x, 1, dx, [&](auto p, auto q) HWY_ATTR { \
+      return hn::Mul(p, derivative<Unary::name>(d, q));               \
+    })
+    OCELLI_CASE(neg);
+    OCELLI_CASE(abs);
+    OCELLI_CASE(exp);
+    OCELLI_CASE(log);
+    OCELLI_CASE(sqrt);
+    OCELLI_CASE(rsqrt);
+    OCELLI_CASE(square);
+    OCELLI_CASE(sigmoid);
+    OCELLI_CASE(tanh);
+    OCELLI_CASE(relu);
+    OCELLI_CASE(relu6);
+    OCELLI_CASE(silu);
+    OCELLI_CASE(gelu);
+    OCELLI_CASE(gelu_tanh);
+    OCELLI_CASE(quick_gelu);
+    OCELLI_CASE(hardswish);
+#undef OCELLI_CASE
+  }
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace ocelli::backend::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -106,6 +135,7 @@ namespace ocelli::backend {
 
 HWY_EXPORT(unary_row);
 HWY_EXPORT(binary_row);
+HWY_EXPORT(unary_backward_row);
 
 void Cpu::copy(const View& y, const View& x) const {
   if (x.dtype != y.dtype) {
@@ -149,6 +179,24 @@ void Cpu::unary(Unary kind, const View& y, const View& x) const {
   walk.for_each_row([&](const std::array<int64_t, 2>& offset) {
     HWY_DYNAMIC_DISPATCH(unary_row)
     (kind, walk.inner(), x.as<float>() + offset[1], y.as<float>() + offset[0]);
+  });
+}
+
+void Cpu::unary_backward(Unary kind, const View& dx, const View& dy, const View& x) const {
+  const Strided<3> walk(dx.shape, {&dx.strides, &dy.strides, &x.strides});
+  for (size_t v = 0; v < 3; ++v) {
+    if (walk.inner_stride(v) != 1) return Reference::unary_backward(kind, dx, dy, x);
+  }
+  const auto row = [&](int64_t n, int64_t into, int64_t given, int64_t at) {
+    HWY_DYNAMIC_DISPATCH(unary_backward_row)
+    (kind, n, dy.as<float>() + given, x.as<float>() + at, dx.as<float>() + into);
+  };
+  if (walk.shape.rank() == 1) {
+    return parallel_for(walk.inner(), 16384,
+                        [&](int64_t begin, int64_t end) { row(end - begin, begin, begin, begin); });
+  }
+  walk.for_each_row([&](const std::array<int64_t, 3>& offset) {
+    row(walk.inner(), offset[0], offset[1], offset[2]);
   });
 }
 

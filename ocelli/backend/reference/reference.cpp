@@ -59,6 +59,39 @@ double evaluate(Unary kind, double x) {
   return 0;
 }
 
+// At a corner, PyTorch's choice.
+double derivative(Unary kind, double x) {
+  const double y = evaluate(kind, x), s = 1 / (1 + std::exp(-x));
+  switch (kind) {
+    case Unary::neg: return -1;
+    case Unary::abs: return x > 0 ? 1 : x < 0 ? -1 : 0;
+    case Unary::exp: return y;
+    case Unary::log: return 1 / x;
+    case Unary::sqrt: return 0.5 / y;
+    case Unary::rsqrt: return -0.5 * y / x;
+    case Unary::square: return 2 * x;
+    case Unary::sigmoid: return s * (1 - s);
+    case Unary::tanh: return 1 - y * y;
+    case Unary::relu: return x > 0 ? 1 : 0;
+    case Unary::relu6: return x > 0 && x < 6 ? 1 : 0;
+    case Unary::silu: return s * (1 + x * (1 - s));
+    case Unary::gelu:
+      return 0.5 * (1 + std::erf(x / std::numbers::sqrt2)) +
+             x * std::exp(-0.5 * x * x) / std::sqrt(2 * std::numbers::pi);
+    case Unary::gelu_tanh: {
+      const double c = std::sqrt(2 / std::numbers::pi);
+      const double t = std::tanh(c * (x + 0.044715 * x * x * x));
+      return 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * c * (1 + 3 * 0.044715 * x * x);
+    }
+    case Unary::quick_gelu: {
+      const double q = 1 / (1 + std::exp(-1.702 * x));
+      return q * (1 + 1.702 * x * (1 - q));
+    }
+    case Unary::hardswish: return x <= -3 ? 0 : x >= 3 ? 1 : (2 * x + 3) / 6;
+  }
+  return 0;
+}
+
 double evaluate(Binary kind, double a, double b) {
   switch (kind) {
     case Binary::add: return a + b;
@@ -121,6 +154,14 @@ void Reference::unary(Unary kind, const View& y, const View& x) const {
   for (int64_t i = 0; i < y.shape.numel(); ++i) {
     store(y, offset_of(i, y.shape, y.strides),
           evaluate(kind, load(x, offset_of(i, x.shape, x.strides))));
+  }
+}
+
+void Reference::unary_backward(Unary kind, const View& dx, const View& dy, const View& x) const {
+  for (int64_t i = 0; i < dx.shape.numel(); ++i) {
+    store(dx, offset_of(i, dx.shape, dx.strides),
+          load(dy, offset_of(i, dy.shape, dy.strides)) *
+              derivative(kind, load(x, offset_of(i, x.shape, x.strides))));
   }
 }
 

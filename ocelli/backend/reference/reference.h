@@ -19,6 +19,9 @@ class Reference : public Backend {
               const Conv2d& params) const override;
   void pool2d(const View& y, const View& x, const Pool2d& params) const override;
   void resize(const View& y, const View& x, const Resize& params) const override;
+  void unary_backward(Unary kind, const View& dx, const View& dy, const View& x) const override;
+  void pool2d_backward(const View& dx, const View& dy, const View& x,
+                       const Pool2d& params) const override;
 };
 
 // Offset of the index `linear`, counted row-major over `shape`.

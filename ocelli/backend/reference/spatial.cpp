@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <vector>
 
 #include "ocelli/backend/reference/reference.h"
 
@@ -77,6 +78,38 @@ void Reference::pool2d(const View& y, const View& x, const Pool2d& p) const {
     const double divisor = static_cast<double>(p.count_include_pad ? counted : inside);
     y.as<float>()[at(y, b, i, j, c)] =
         static_cast<float>(p.kind == Pool::max ? top : sum / divisor);
+  });
+}
+
+// The largest of a window, the first of equals, gets dy; of a mean each gets its share.
+void Reference::pool2d_backward(const View& dx, const View& dy, const View& x,
+                                const Pool2d& p) const {
+  for_each_output(dx, [&](int64_t b, int64_t h, int64_t w, int64_t c) {
+    dx.as<float>()[at(dx, b, h, w, c)] = 0;
+  });
+  for_each_output(dy, [&](int64_t b, int64_t i, int64_t j, int64_t c) {
+    std::vector<int64_t> window;  // offsets in dx
+    double top = -std::numeric_limits<double>::infinity();
+    int64_t counted = 0;
+    for (int64_t r = 0; r < p.kernel[0]; ++r) {
+      for (int64_t s = 0; s < p.kernel[1]; ++s) {
+        const int64_t h = i * p.stride[0] - p.padding[0] + r;
+        const int64_t w = j * p.stride[1] - p.padding[1] + s;
+        counted += h < x.shape[1] + p.padding[2] && w < x.shape[2] + p.padding[3];
+        if (h < 0 || h >= x.shape[1] || w < 0 || w >= x.shape[2]) continue;
+        const double value = x.as<float>()[at(x, b, h, w, c)];
+        if (p.kind == Pool::max && value <= top) continue;
+        if (p.kind == Pool::max) window.clear();
+        top = value;
+        window.push_back(at(dx, b, h, w, c));
+      }
+    }
+    const int64_t shared = p.kind == Pool::max   ? 1
+                           : p.count_include_pad ? counted
+                                                 : static_cast<int64_t>(window.size());
+    for (const int64_t offset : window) {
+      dx.as<float>()[offset] += dy.as<float>()[at(dy, b, i, j, c)] / static_cast<float>(shared);
+    }
   });
 }
 
