@@ -25,7 +25,7 @@ Linear projection(const Weights& w, int64_t width) {
     const Tensor matrix = w.get("matrix");
     check(matrix.rank() == 2 && matrix.size(0) == width, "{}: {}.matrix is {} for a width of {}",
           w.path(), w.prefix(), matrix.shape(), width);
-    return Linear(contiguous(matrix.transpose(0, 1)), Tensor());
+    return Linear(matrix.transpose(0, 1), Tensor());
   }
   const auto shape = w.shape_of("weight");
   if (!shape) return {};
@@ -66,7 +66,7 @@ class ClipVit final : public ImageTower {
   std::optional<TokenLayout> token_layout() const override { return TokenLayout{1, 0, patch_}; }
 
   Tensor operator()(const Tensor& pixels) const override {
-    return project(contiguous(encoder_(embed(pixels), {}).select(1, 0)));
+    return project(encoder_(embed(pixels), {}).select(1, 0));
   }
   std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
     refuse_mask(request);
@@ -78,7 +78,7 @@ class ClipVit final : public ImageTower {
   }
   Tensor embed_patches(const Tensor& pixels) const override {
     const Tensor x = encoder_.dense(embed(pixels));
-    return project(contiguous(x.slice(1, 1, x.size(1))));
+    return project(x.slice(1, 1, x.size(1)));
   }
 
  private:

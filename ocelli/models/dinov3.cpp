@@ -166,7 +166,7 @@ class Dinov3 final : public Model {
   Tensor embed_image(const Tensor& pixels) const override {
     LayerTap none;
     const Tensor x = norm_(run(pixels, {}, none));
-    if (!config_.averages) return contiguous(x.select(1, 0));
+    if (!config_.averages) return clone(x.select(1, 0));
     return mean(x.slice(1, 1 + config_.registers, x.size(1)), 1);
   }
 

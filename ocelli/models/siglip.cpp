@@ -60,7 +60,7 @@ struct AttentionPoolingHead {
   // Zhou et al., arXiv 2112.01071. [B, N, C]
   Tensor values(const Tensor& x) const {
     const Tensor y = kv(x);
-    return finish(out_proj(contiguous(y.slice(2, y.size(2) / 2, y.size(2)))));
+    return finish(out_proj(y.slice(2, y.size(2) / 2, y.size(2))));
   }
 
  private:
@@ -136,7 +136,7 @@ struct TextTower {
     check(ids.rank() == 2 && ids.size(1) <= positions.size(0),
           "text: ids are {} for a context of {} tokens", ids.shape(), positions.size(0));
     const Tensor x = encoder(token_embedding(ids) + positions.slice(0, 0, ids.size(1)), {});
-    return head(final_layer_norm(contiguous(x.select(1, -1))));
+    return head(final_layer_norm(x.select(1, -1)));
   }
 };
 

@@ -1,11 +1,10 @@
 #include "ocelli/nn/layers.h"
 
 #include <cmath>
-#include <cstring>
 
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/shape.h"
-#include "ocelli/tensor/convert.h"
+#include "ocelli/ops/tape.h"
 
 namespace ocelli {
 
@@ -20,21 +19,16 @@ Linear::Linear(const Weights& w, int64_t in, int64_t out, bool bias)
 
 Linear::Linear(const Weights& w, std::span<const std::string_view> parts, int64_t in,
                int64_t out_each) {
-  const auto count = static_cast<int64_t>(parts.size());
-  const Tensor all = Tensor::empty({count * out_each, in});
-  const Tensor bias = Tensor::zeros({count * out_each});
+  std::vector<Tensor> weights, biases;
   bool any_bias = false;
-  for (int64_t i = 0; i < count; ++i) {
-    const Weights part = w / parts[static_cast<size_t>(i)];
-    const Tensor one = part.get("weight", {out_each, in});
-    std::memcpy(all.data<float>() + i * out_each * in, one.raw(), one.nbytes());
-    part.release("weight");
-    if (!part.has("bias")) continue;
-    any_bias = true;
-    const Tensor shift = part.get("bias", {out_each});
-    std::memcpy(bias.data<float>() + i * out_each, shift.raw(), shift.nbytes());
+  for (const std::string_view name : parts) {
+    const Weights part = w / name;
+    weights.push_back(part.get("weight", {out_each, in}));
+    any_bias |= part.has("bias");
+    biases.push_back(part.has("bias") ? part.get("bias", {out_each}) : Tensor::zeros({out_each}));
   }
-  *this = Linear(all, any_bias ? bias : Tensor());
+  *this = Linear(cat(weights, 0), any_bias ? cat(biases, 0) : Tensor());
+  for (const std::string_view name : parts) (w / name).release("weight");
 }
 
 LayerNorm::LayerNorm(const Weights& w, int64_t channels, float eps_, bool has_bias)
@@ -74,7 +68,9 @@ Conv2d::Conv2d(const Weights& w, const Shape& shape, const Conv2dOptions& option
 // norm(conv(x) + b) = conv(x) * scale + (b * scale + shift)
 Conv2d::Conv2d(const Weights& w, const Shape& shape, const Conv2dOptions& options,
                const BatchNorm& norm) {
-  const Tensor plain = w.get("weight", shape), folded = Tensor::empty(shape);
+  const Tensor plain = w.get("weight", shape);
+  Tape::refuse("conv2d with a batch norm folded into it", {&plain});
+  const Tensor folded = Tensor::empty(shape);
   const Tensor bias = Tensor::empty({shape[0]});
   const Tensor own_bias = w.has("bias") ? w.get("bias", {shape[0]}) : Tensor::zeros({shape[0]});
   const int64_t each = shape.numel() / std::max<int64_t>(shape[0], 1);

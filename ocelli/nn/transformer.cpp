@@ -2,6 +2,7 @@
 
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/shape.h"
+#include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -10,9 +11,8 @@ PatchEmbed::PatchEmbed(const Weights& w, int64_t channels, int64_t patch_size, b
     : patch_height(patch_size), patch_width(patch_size) {
   const Tensor weight = w.get("weight", {channels, 3, patch_size, patch_size});
   // Channels last, as patchify lays the pixels out.
-  proj =
-      Linear(contiguous(weight.permute({0, 2, 3, 1})).view({channels, weight.numel() / channels}),
-             bias ? w.get("bias", {channels}) : Tensor());
+  proj = Linear(reshape(weight.permute({0, 2, 3, 1}), {channels, weight.numel() / channels}),
+                bias ? w.get("bias", {channels}) : Tensor());
 }
 
 Tensor PatchEmbed::operator()(const Tensor& images) const {
@@ -53,7 +53,11 @@ Tensor SelfAttention::correlate(const Tensor& x) const {
 
 Tensor Mlp::operator()(const Tensor& x, Tensor residual, const Tensor& layer_scale) const {
   // Rows a multiple of 4096 bytes long would fall on the same lines of the first-level cache, so
-  // the hidden ones are kept a line further apart.
+  // the hidden ones are kept a line further apart; a Tape has no use for memory that is shared.
+  if (Tape::active()) {
+    return fc2(fc1(x, {.activation = activation}),
+               {.scale = layer_scale, .residual = std::move(residual)});
+  }
   const int64_t hidden = fc1.weight.out_features();
   Shape shape = x.shape();
   shape[-1] = hidden % 1024 == 0 ? hidden + 16 : hidden;
@@ -77,8 +81,8 @@ Tensor resize_position_embedding(const Tensor& embedding, int64_t prefix,
         "position embedding: {} for {} extra tokens and a grid of {} x {}", embedding.shape(),
         prefix, grid[0], grid[1]);
   if (grid == new_grid) return embedding;
-  const Tensor map = contiguous(embedding.slice(1, prefix, embedding.size(1)))
-                         .view({1, grid[0], grid[1], channels});
+  const Tensor map =
+      reshape(embedding.slice(1, prefix, embedding.size(1)), {1, grid[0], grid[1], channels});
   const Tensor resized = interpolate(map, new_grid[0], new_grid[1], options)
                              .view({1, new_grid[0] * new_grid[1], channels});
   return prefix > 0 ? cat({embedding.slice(1, 0, prefix), resized}, 1) : resized;

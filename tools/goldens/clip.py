@@ -9,21 +9,12 @@ from transformers import (CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, 
                           CLIPVisionModelWithProjection)
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 
-from common import folder, photo, pixels, randomise, save_expected
+from common import folder, ids, photo, pixels, randomise, save_expected
 
 VISION = dict(hidden_size=32, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8)
 TEXT = dict(hidden_size=32, intermediate_size=32, num_hidden_layers=1, num_attention_heads=2, vocab_size=99, max_position_embeddings=16,
             bos_token_id=97, pad_token_id=98)
 SIZES = {"native": (32, 32), "wide": (24, 48)}
-
-
-def ids(eos, length=12):
-    generator = torch.Generator().manual_seed(5)
-    x = torch.randint(3, 90, (3, length), generator=generator)
-    x[:, 0] = 97
-    for row, end in enumerate((4, 11, 7)):
-        x[row, end:] = eos
-    return x
 
 
 def pooled(y):

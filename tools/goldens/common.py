@@ -43,6 +43,16 @@ def pixels(batch, height, width, seed=1):
     return torch.randn(batch, 3, height, width, generator=torch.Generator().manual_seed(seed))
 
 
+def ids(eos, length=12):
+    """Three texts of a tiny CLIP: a beginning (97), words, and the end from different places on."""
+    generator = torch.Generator().manual_seed(5)
+    x = torch.randint(3, 90, (3, length), generator=generator)
+    x[:, 0] = 97
+    for row, end in enumerate((4, 11, 7)):
+        x[row, end:] = eos
+    return x
+
+
 def save_expected(path, **tensors):
     """Inputs and outputs; images stay [B, 3, H, W] as the reference takes them."""
     save_file({k: v.detach().contiguous() for k, v in tensors.items()}, os.path.join(path, "expected.safetensors"))
