@@ -1,31 +1,17 @@
 #include "ocelli/engine/convert.h"
 
-#include <algorithm>
-#include <array>
 #include <cstring>
 
 #include "ocelli/base/file.h"
 #include "ocelli/formats/checkpoint.h"
 #include "ocelli/formats/safetensors.h"
+#include "ocelli/models/folder.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
 namespace fs = std::filesystem;
 
 namespace {
-
-// A lone checkpoint may lie among files that have nothing to do with it.
-bool is_model_folder(const fs::path& folder) {
-  return fs::exists(folder / "config.json") || fs::exists(folder / "open_clip_config.json");
-}
-
-bool belongs_to_model(const fs::path& file) {
-  static constexpr std::array kExtensions = {".json", ".txt", ".model", ".md", ".gz"};
-  const std::string name = file.filename().string();
-  if (name.ends_with(".index.json")) return false;
-  return name.starts_with("LICENSE") ||
-         std::ranges::find(kExtensions, file.extension().string()) != kExtensions.end();
-}
 
 void verify(const fs::path& file, std::span<const NamedTensor> tensors) {
   const Safetensors written(file);
@@ -38,14 +24,6 @@ void verify(const fs::path& file, std::span<const NamedTensor> tensors) {
       fail(ErrorCode::io, "{}: the tensor {} does not read back as it was written", file.string(),
            expected.name);
     }
-  }
-}
-
-void copy_texts(const fs::path& from, const fs::path& to) {
-  for (const auto& entry : fs::directory_iterator(from)) {
-    if (!entry.is_regular_file() || !belongs_to_model(entry.path())) continue;
-    throw_if_cancelled();
-    write_file(to / entry.path().filename(), read_file(entry.path()));
   }
 }
 
@@ -82,7 +60,7 @@ Conversion convert(const fs::path& input, const fs::path& output, DType dtype,
   const fs::path file = output / "model.safetensors";
   try {
     // The weights last: a folder that has them is whole.
-    if (is_model_folder(folder)) copy_texts(folder, output);
+    copy_model_texts(folder, output);
     return write_weights(*checkpoint, file, dtype, progress);
   } catch (...) {
     if (made) fs::remove_all(output, error);

@@ -1,8 +1,10 @@
 #include "ocelli/models/folder.h"
 
 #include <algorithm>
+#include <array>
 
 #include "ocelli/base/file.h"
+#include "ocelli/base/progress.h"
 #include "ocelli/formats/checkpoint.h"
 
 namespace ocelli {
@@ -50,6 +52,27 @@ std::string ModelFolder::layout() const {
   if (native) return open_clip ? "open_clip" : "openai";
   if (config.has("model_type")) return "transformers";
   return config.has("architecture") ? "timm" : "weights alone";
+}
+
+namespace {
+
+bool belongs_to_model(const fs::path& file) {
+  static constexpr std::array kExtensions = {".json", ".txt", ".model", ".md", ".gz"};
+  const std::string name = file.filename().string();
+  if (name.ends_with(".index.json")) return false;
+  return name.starts_with("LICENSE") ||
+         std::ranges::find(kExtensions, file.extension().string()) != kExtensions.end();
+}
+
+}  // namespace
+
+void copy_model_texts(const fs::path& from, const fs::path& to) {
+  if (!fs::exists(from / "config.json") && !fs::exists(from / "open_clip_config.json")) return;
+  for (const auto& entry : fs::directory_iterator(from)) {
+    if (!entry.is_regular_file() || !belongs_to_model(entry.path())) continue;
+    throw_if_cancelled();
+    write_file(to / entry.path().filename(), read_file(entry.path()));
+  }
 }
 
 std::vector<std::string> read_labels(const ModelFolder& folder) {

@@ -90,6 +90,10 @@ struct ModelFolder {
   std::string layout() const;
 };
 
+// Copies the configuration, tokenizer and licence files of a model; nothing of a folder without a
+// configuration, where a lone checkpoint may lie among files that have nothing to do with it.
+void copy_model_texts(const std::filesystem::path& from, const std::filesystem::path& to);
+
 // Class names by index: transformers' id2label, or timm's label_names; empty when there are none.
 std::vector<std::string> read_labels(const ModelFolder& folder);
 

@@ -1,11 +1,18 @@
 #include "ocelli/models/trainable.h"
 
+#include <cstring>
+
+#include "ocelli/base/file.h"
+#include "ocelli/base/rng.h"
 #include "ocelli/formats/memory_source.h"
+#include "ocelli/formats/safetensors.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
 namespace {
+
+constexpr float kHeadDeviation = 0.02f;
 
 bool learns(std::string_view name, const Tensor& tensor) {
   return tensor.dtype() == DType::f32 && !name.ends_with("running_mean") &&
@@ -50,9 +57,48 @@ std::string TrainableModel::name_of(std::string_view name) const {
   return {};
 }
 
-void TrainableModel::set(const std::string& name, const Tensor& tensor) {
-  tensors_[name] = tensor;
+bool TrainableModel::set_classes(const std::vector<std::string>& labels, uint64_t seed) {
+  if (read_labels(folder_) == labels) return false;
+  const auto count = static_cast<int64_t>(labels.size());
+  bool found = false;
+  for (const char* head : {"head", "head_dist", "classifier"}) {
+    const std::string weight = name_of(fmt::format("{}.weight", head)),
+                      bias = name_of(fmt::format("{}.bias", head));
+    if (weight.empty()) continue;
+    const Tensor fresh = Tensor::empty({count, tensor(weight).size(1)});
+    Rng rng(seed);
+    for (float& x : fresh.values<float>()) x = kHeadDeviation * rng.normal();
+    tensors_[weight] = fresh;
+    if (!bias.empty()) tensors_[bias] = Tensor::zeros({count});
+    found = true;
+  }
+  if (!found) {
+    fail(ErrorCode::unsupported, "{}: the model has no classifier that could learn other classes",
+         folder_.path.string());
+  }
+  set_labels(labels);
   take_tensors();
+  return true;
+}
+
+// As transformers' configurations name classes, or timm's.
+void TrainableModel::set_labels(const std::vector<std::string>& labels) {
+  nlohmann::json config = folder_.config.json();
+  if (!folder_.config) return;
+  if (folder_.config.has("model_type")) {
+    config["id2label"] = config["label2id"] = nlohmann::json::object();
+    for (size_t i = 0; i < labels.size(); ++i) {
+      config["id2label"][std::to_string(i)] = labels[i];
+      config["label2id"][labels[i]] = i;
+    }
+  } else {
+    config["num_classes"] = labels.size();
+    config["label_names"] = labels;
+    if (config.contains("model_args") && config["model_args"].contains("num_classes")) {
+      config["model_args"]["num_classes"] = labels.size();
+    }
+  }
+  folder_.config = Config(std::move(config), folder_.config.place());
 }
 
 void TrainableModel::watch(Tape& tape) const {
@@ -61,6 +107,33 @@ void TrainableModel::watch(Tape& tape) const {
 
 std::unique_ptr<Model> TrainableModel::build() const {
   return family_->load(folder_, Weights(folder_.checkpoint, {.rename = family_->rename(folder_)}));
+}
+
+std::string TrainableModel::checkpoint_name() const {
+  return folder_.open_clip ? "open_clip_model.safetensors" : "model.safetensors";
+}
+
+void TrainableModel::save(const std::filesystem::path& folder) const {
+  copy_model_texts(folder_.path, folder);
+  if (folder_.config) write_file(folder / "config.json", folder_.config.json().dump(2) + "\n");
+  std::vector<NamedTensor> tensors;
+  for (const auto& [name, tensor] : tensors_) tensors.push_back({name, tensor});
+  write_safetensors(folder / checkpoint_name(), tensors, {{"format", "pt"}});
+}
+
+void TrainableModel::load(const std::filesystem::path& folder) {
+  const Safetensors stored(folder / checkpoint_name());
+  for (const TensorInfo& info : stored.tensors()) {
+    const auto found = tensors_.find(info.name);
+    if (found == tensors_.end() || found->second.shape() != info.shape) {
+      fail(ErrorCode::corrupt_data, "{}: the tensor {} of {} is not one of the model in training",
+           stored.path(), info.name, info.shape);
+    }
+  }
+  for (auto& [name, tensor] : tensors_) {
+    const Tensor value = contiguous(stored.load(name));
+    if (value.nbytes() > 0) std::memcpy(tensor.raw(), value.raw(), value.nbytes());
+  }
 }
 
 }  // namespace ocelli

@@ -10,6 +10,7 @@
 //   const Gradients gradients = tape.backward(loss);
 #pragma once
 
+#include <filesystem>
 #include <map>
 #include <memory>
 #include <string>
@@ -34,15 +35,23 @@ class TrainableModel {
   const Tensor& tensor(std::string_view name) const;  // throws not_found
   // The checkpoint's name of what the family calls `name`; empty when it has none.
   std::string name_of(std::string_view name) const;
-  // Another tensor in its place, e.g. a head for other classes, or a new one.
-  void set(const std::string& name, const Tensor& tensor);
+  // A classifier for these classes: its own where the labels are the same, in this order, else a
+  // new one of small random weights, and true. Throws unsupported for a model without a classifier.
+  bool set_classes(const std::vector<std::string>& labels, uint64_t seed);
 
   void watch(Tape& tape) const;
 
   std::unique_ptr<Model> build() const;
 
+  // Into an existing folder: an ordinary model folder of the same layout, weights last.
+  void save(const std::filesystem::path& folder) const;
+  // The weights that save() wrote. Throws corrupt_data where they are not this model's.
+  void load(const std::filesystem::path& folder);
+
  private:
   void take_tensors();
+  void set_labels(const std::vector<std::string>& labels);
+  std::string checkpoint_name() const;
 
   ModelFolder folder_;
   const Family* family_;
