@@ -65,7 +65,9 @@ void add_knn(CLI::App& app, Common& common);
 void add_man(CLI::App& app);
 void add_match(CLI::App& app, Common& common);
 void add_outliers(CLI::App& app, Common& common);
+void add_plot(CLI::App& app, Common& common);
 void add_pull(CLI::App& app, Common& common);
+void add_runs(CLI::App& app, Common& common);
 void add_search(CLI::App& app, Common& common);
 
 }  // namespace ocelli::cli

@@ -5,7 +5,7 @@ include(CMakePackageConfigHelpers)
 add_library(ocelli_library INTERFACE)
 add_library(ocelli::ocelli ALIAS ocelli_library)
 set_target_properties(ocelli_library PROPERTIES EXPORT_NAME ocelli)
-target_link_libraries(ocelli_library INTERFACE ocelli::curate ocelli::engine ocelli::hub)
+target_link_libraries(ocelli_library INTERFACE ocelli::curate ocelli::engine ocelli::hub ocelli::train)
 
 get_property(OCELLI_SHELVES GLOBAL PROPERTY OCELLI_SHELVES)
 set(OCELLI_PACKAGE_FOLDER ${CMAKE_INSTALL_LIBDIR}/cmake/ocelli)
@@ -21,4 +21,5 @@ install(FILES ${PROJECT_BINARY_DIR}/ocelliConfig.cmake ${PROJECT_BINARY_DIR}/oce
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/ocelli TYPE INCLUDE FILES_MATCHING PATTERN "*.h"
   PATTERN "backend/cpu" EXCLUDE PATTERN "backend/reference" EXCLUDE)
 install(FILES LICENSE NOTICE TYPE DOC)
+install(DIRECTORY recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/ocelli)
 install(DIRECTORY models/default DESTINATION ${CMAKE_INSTALL_DATADIR}/ocelli/models OPTIONAL)

@@ -7,10 +7,10 @@
 #include <numeric>
 
 #include "ocelli/base/file.h"
+#include "ocelli/base/journal.h"
 #include "ocelli/curate/balance.h"
 #include "ocelli/curate/dedup.h"
 #include "ocelli/curate/export.h"
-#include "ocelli/curate/journal.h"
 #include "ocelli/engine/embed.h"
 #include "ocelli/engine/inputs.h"
 #include "ocelli/hub/digest.h"

@@ -7,8 +7,8 @@
 #include "ocelli/curate/curate.h"
 #include "ocelli/curate/multi_crop.h"
 #include "ocelli/engine/inputs.h"
-#include "ocelli/engine/page.h"
 #include "ocelli/engine/thumbnail.h"
+#include "ocelli/image/page.h"
 
 namespace ocelli {
 namespace {

@@ -6,10 +6,10 @@
 #include <set>
 #include <tuple>
 
+#include "ocelli/base/journal.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/curate/borders.h"
 #include "ocelli/curate/exact.h"
-#include "ocelli/curate/journal.h"
 #include "ocelli/engine/embed.h"
 #include "ocelli/engine/inputs.h"
 #include "ocelli/hub/digest.h"

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "ocelli/curate/quality.h"
+#include "ocelli/formats/settings.h"
 
 namespace ocelli {
 
@@ -25,11 +26,12 @@ struct Recipe {
   int64_t shard_images = 1000;          // in each shard
 };
 
-// Keys are those of docs/curation.md. Throws corrupt_data for what is no TOML, invalid_argument
-// for unknown keys, naming those that there are, and for values out of range.
+// Keys are those of docs/curation.md. Throws as read_settings.
 Recipe read_recipe(const std::filesystem::path& file);
 Recipe parse_recipe(const std::string& text, const std::string& name);
-// One line that is the same for equal recipes.
+// All of it as TOML.
 std::string recipe_text(const Recipe& recipe);
+// The fields of `recipe`, which must outlive them.
+std::vector<Setting> recipe_settings(Recipe& recipe);
 
 }  // namespace ocelli

@@ -2,8 +2,8 @@
 
 #include "ocelli/base/file.h"
 #include "ocelli/engine/explain.h"
-#include "ocelli/engine/page.h"
 #include "ocelli/engine/thumbnail.h"
+#include "ocelli/image/page.h"
 
 namespace ocelli {
 namespace {

@@ -1,7 +1,8 @@
 #include "ocelli/engine/gallery.h"
 
 #include "ocelli/base/file.h"
-#include "ocelli/engine/page.h"
+#include "ocelli/engine/thumbnail.h"
+#include "ocelli/image/page.h"
 
 namespace ocelli {
 namespace {

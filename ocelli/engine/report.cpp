@@ -4,7 +4,8 @@
 #include <filesystem>
 
 #include "ocelli/base/file.h"
-#include "ocelli/engine/page.h"
+#include "ocelli/engine/thumbnail.h"
+#include "ocelli/image/page.h"
 
 namespace ocelli {
 namespace {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ocelli/engine/inputs.h"
+#include "ocelli/image/page.h"
 #include "ocelli/image/resize.h"
 
 namespace ocelli {
@@ -19,6 +20,12 @@ Image thumbnail(const Image& image, int64_t height, int64_t width) {
 Image thumbnail(const std::string& path, int64_t height, int64_t width,
                 const DecodeOptions& options) {
   return thumbnail(decode_input(path, options), height, width);
+}
+
+std::string page::picture(const std::string& path, const DecodeOptions& decode) {
+  constexpr int64_t kSide = 480;
+  return fmt::format("<img alt=\"\" loading=\"lazy\" src=\"{}\">",
+                     inline_jpeg(thumbnail(path, kSide, kSide, decode)));
 }
 
 }  // namespace ocelli

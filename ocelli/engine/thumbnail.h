@@ -12,4 +12,11 @@ Image thumbnail(const Image& image, int64_t height, int64_t width);
 Image thumbnail(const std::string& path, int64_t height, int64_t width,
                 const DecodeOptions& options);
 
+namespace page {
+
+// An <img> with a thumbnail inside, as JPEG. Throws what decoding throws.
+std::string picture(const std::string& path, const DecodeOptions& decode);
+
+}  // namespace page
+
 }  // namespace ocelli

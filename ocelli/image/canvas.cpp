@@ -4,6 +4,7 @@
 #include FT_FREETYPE_H
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 // The bytes of the typeface, put into the program by font.S.
@@ -117,6 +118,28 @@ void Canvas::frame(const Rectangle& a, int64_t thickness, Color color) {
   fill({a.left, a.top + a.height - thickness, a.width, thickness}, color);
   fill({a.left, a.top, thickness, a.height}, color);
   fill({a.left + a.width - thickness, a.top, thickness, a.height}, color);
+}
+
+void Canvas::line(Point from, Point to, double thickness, Color color) {
+  const double reach = thickness / 2 + 0.5, dx = to.x - from.x, dy = to.y - from.y;
+  const double length2 = dx * dx + dy * dy;
+  const auto first = [&](double a, double b) {
+    return static_cast<int64_t>(std::max(std::min(a, b) - reach, 0.0));
+  };
+  const auto last = [&](double a, double b, int64_t size) {
+    return static_cast<int64_t>(std::min(std::max(a, b) + reach, static_cast<double>(size - 1)));
+  };
+  for (int64_t y = first(from.y, to.y); y <= last(from.y, to.y, image_.height()); ++y) {
+    for (int64_t x = first(from.x, to.x); x <= last(from.x, to.x, image_.width()); ++x) {
+      // How much of the pixel is covered goes by its distance from the segment.
+      const double px = static_cast<double>(x) + 0.5 - from.x;
+      const double py = static_cast<double>(y) + 0.5 - from.y;
+      const double along = length2 > 0 ? std::clamp((px * dx + py * dy) / length2, 0.0, 1.0) : 0.0;
+      const double distance = std::hypot(px - along * dx, py - along * dy);
+      const double cover = std::clamp(reach - distance, 0.0, 1.0);
+      blend(x, y, color, static_cast<int>(std::lround(255 * cover)));
+    }
+  }
 }
 
 void Canvas::picture(const Image& image, int64_t left, int64_t top) {

@@ -19,6 +19,10 @@ struct Rectangle {
   int64_t left = 0, top = 0, width = 0, height = 0;
 };
 
+struct Point {
+  double x = 0, y = 0;
+};
+
 // The typeface at one size.
 class Font {
  public:
@@ -51,6 +55,8 @@ class Canvas {
   // What lies outside of the canvas is not drawn.
   void fill(const Rectangle& area, Color color);
   void frame(const Rectangle& area, int64_t thickness, Color color);  // inside of `area`
+  // Round at its ends; the middle of the first pixel is (0.5, 0.5).
+  void line(Point from, Point to, double thickness, Color color);
   void picture(const Image& image, int64_t left, int64_t top);
   // Starts at (x, y); y, or x for text that goes up, is the base line.
   void text(const Font& font, std::string_view text, int64_t x, int64_t y, Color color,

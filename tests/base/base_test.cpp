@@ -9,7 +9,9 @@
 
 #include "ocelli/base/error.h"
 #include "ocelli/base/file.h"
+#include "ocelli/base/journal.h"
 #include "ocelli/base/mapped_file.h"
+#include "ocelli/base/nearest_name.h"
 #include "ocelli/base/progress.h"
 #include "ocelli/base/rng.h"
 #include "ocelli/base/shape.h"
@@ -191,6 +193,40 @@ TEST(Progress, CancelThrows) {
   request_cancel();
   EXPECT_EQ(code_of([] { throw_if_cancelled(); }), ErrorCode::cancelled);
   clear_cancel();
+}
+
+TEST(Journal, CutsOffHalfALine) {
+  const TempFolder folder;
+  const fs::path file = folder / "journal";
+  { Journal(file).append("one\ntwo\n"); }
+  { Journal(file).append("thr"); }
+  {
+    Journal again(file);
+    EXPECT_EQ(again.lines(), (std::vector<std::string>{"one", "two"}));
+    again.append("three\n");
+  }
+  EXPECT_EQ(read_file(file), "one\ntwo\nthree\n");
+}
+
+TEST(Journal, KeepsTheFirstLines) {
+  const TempFolder folder;
+  const fs::path file = folder / "journal";
+  write_file(file, "one\n\nthree\nfour\n");
+  Journal journal(file);
+  journal.keep(7);
+  EXPECT_EQ(journal.lines().size(), 4u);
+  journal.keep(2);
+  journal.append("again\n");
+  EXPECT_EQ(read_file(file), "one\n\nagain\n");
+}
+
+TEST(NearestName, HasTheFewestChanges) {
+  const std::string names[] = {"loss", "optimizer.lr", "schedule.last"};
+  EXPECT_EQ(nearest_name("los", names), "loss");
+  EXPECT_EQ(nearest_name("lr", names), "optimizer.lr");
+  EXPECT_EQ(nearest_name("schedule.lst", names), "schedule.last");
+  EXPECT_EQ(nearest_name("optimiser.lr", names), "optimizer.lr");
+  EXPECT_EQ(nearest_name("anything", {}), "");
 }
 
 }  // namespace

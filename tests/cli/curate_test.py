@@ -164,7 +164,7 @@ class Curate(Case):
 
     def test_a_recipe_with_an_unknown_key_is_refused(self):
         pathlib.Path("r.toml").write_text("[export]\nformt = 'list'\n")
-        self.assertIn("r.toml: 'export.formt' is no key of a recipe; there are format, shard_images",
+        self.assertIn("there is no key 'export.formt'; did you mean export.format?",
                       self.error("curate", "photos", "-m", VIT, "-o", "out", "--recipe", "r.toml", status=64))
         self.assertFalse(pathlib.Path("out").exists())
 

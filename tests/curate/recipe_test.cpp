@@ -29,24 +29,34 @@ TEST(Recipe, ReadsWhatIsThereAndKeepsTheRest) {
   EXPECT_NE(recipe_text(r), recipe_text(Recipe{}));
 }
 
-TEST(Recipe, NamesUnknownKeysAndThoseThereAre) {
+TEST(Recipe, IsTheSameAfterWritingAndReading) {
+  const Recipe r = parse_recipe("seed = 5\n[dedup]\nnear = 0.95\nagainst = ['a\"b', 'c']\n", "r");
+  EXPECT_EQ(recipe_text(parse_recipe(recipe_text(r), "again")), recipe_text(r));
+  EXPECT_NE(recipe_text(r).find("near = 0.95\n"), std::string::npos) << recipe_text(r);
+}
+
+TEST(Recipe, NamesUnknownKeysAndTheNearest) {
   EXPECT_EQ(complaint("[dedup]\nnaer = 0.9"),
-            "r.toml: 'dedup.naer' is no key of a recipe; there are against, enabled, near");
+            "r.toml: line 2: there is no key 'dedup.naer'; did you mean dedup.near?");
   EXPECT_EQ(complaint("[dedupe]\nnear = 0.9"),
-            "r.toml: 'dedupe' is no key of a recipe; there are collect, dedup, export, quality, "
-            "retrieve");
-  EXPECT_EQ(complaint("sede = 1"), "r.toml: 'sede' is no key of a recipe; there are seed");
+            "r.toml: line 2: there is no key 'dedupe.near'; did you mean dedup.near?");
+  EXPECT_EQ(complaint("sede = 1"), "r.toml: line 1: there is no key 'sede'; did you mean seed?");
 }
 
 TEST(Recipe, RefusesValuesThatMakeNoSense) {
-  for (const char* text : {"[dedup]\nnear = 2", "[dedup]\nnear = 'x'", "[quality]\nmin_side = 1.5",
-                           "[dedup]\nagainst = 'eval'", "[export]\nformat = 'zip'", "seed = -1"}) {
-    EXPECT_NE(complaint(text).find("makes no sense"), std::string::npos) << text;
+  EXPECT_EQ(complaint("[dedup]\nnear = 2"),
+            "r.toml: line 2: dedup.near takes a number from 0 to 1");
+  EXPECT_EQ(complaint("[export]\nformat = 'zip'"),
+            "r.toml: line 2: export.format takes one of folder, list, shards");
+  EXPECT_EQ(complaint("[retrieve]\nclusters = [0]"),
+            "r.toml: line 2: retrieve.clusters takes a list of whole numbers from 1 to 1000000000");
+  for (const char* text : {"[dedup]\nnear = 'x'", "[quality]\nmin_side = 1.5",
+                           "[dedup]\nagainst = 'eval'", "[dedup]\nenabled = 1", "seed = -1"}) {
+    EXPECT_NE(complaint(text).find(" takes "), std::string::npos) << text;
   }
-  EXPECT_NE(complaint("[retrieve]\nclusters = [0]").find("from 1 on"), std::string::npos);
   EXPECT_NE(complaint("seed = 1\n[^dedup]\n"), "");
   EXPECT_NE(complaint("seed = [}"), "");
-  EXPECT_NE(complaint("seed = 1\nsee\u017f = 1\n").find("line 2: letters"), std::string::npos);
+  EXPECT_NE(complaint("seed = 1\nsee\u017f = 1\n").find("line 2: "), std::string::npos);
   EXPECT_EQ(complaint("[dedup]\nagainst = ['gr\u00f6\u00dfer']  # \u00e4\n"), "");
   EXPECT_NE(complaint("seed = = 1").find("line 1"), std::string::npos);
 }

@@ -9,7 +9,6 @@
 #include "ocelli/base/file.h"
 #include "ocelli/base/rng.h"
 #include "ocelli/curate/borders.h"
-#include "ocelli/curate/journal.h"
 #include "ocelli/curate/multi_crop.h"
 
 namespace ocelli {
@@ -56,17 +55,6 @@ TEST(Sources, NamesTheLineThatIsNoImage) {
   }
   EXPECT_THROW(sources_of("s.csv", ""), Error);
   EXPECT_THROW(sources_of("s.csv", "path,caption\n,x\n"), Error);
-}
-
-TEST(Journal, CutsOffHalfALine) {
-  const std::string file = path("journal");
-  fs::remove(file);
-  { Journal(file).append("one\ntwo\n"); }
-  { Journal(file).append("thr"); }
-  Journal again(file);
-  EXPECT_EQ(again.lines(), (std::vector<std::string>{"one", "two"}));
-  again.append("three\n");
-  EXPECT_EQ(read_file(file), "one\ntwo\nthree\n");
 }
 
 // Noise, with bars of grey above and below that have some dots on them.

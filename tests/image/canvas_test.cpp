@@ -72,5 +72,21 @@ TEST(Font, ShortensAndWraps) {
   EXPECT_EQ(font.wrapped("unbreakablelongword next", 60, 3).size(), 2u);
 }
 
+TEST(Canvas, DrawsLinesOfTheirThickness) {
+  Canvas canvas(20, 40, kWhite);
+  canvas.line({-50, -50}, {-10, -10}, 2, kBlack);  // outside
+  EXPECT_EQ(drawn(canvas).count, 0);
+  canvas.line({-1e6, 10}, {1e6, 10}, 2, kBlack);
+  const Drawn level = drawn(canvas);
+  EXPECT_EQ(level.count, 2 * 40);
+  EXPECT_EQ(level.top, 9);
+  EXPECT_EQ(level.bottom, 10);
+  Canvas dot(20, 20, kWhite);
+  dot.line({10, 10}, {10, 10}, 6, kBlack);
+  EXPECT_EQ(drawn(dot).left, 7);
+  EXPECT_EQ(drawn(dot).right, 12);
+  EXPECT_EQ(drawn(dot).count, 6 * 6 - 4);
+}
+
 }  // namespace
 }  // namespace ocelli

@@ -1,4 +1,4 @@
-// Lines that a stage has worked out so far; they outlive a kill.
+// Lines that long work has come to so far; they outlive a kill.
 #pragma once
 
 #include <filesystem>
@@ -16,11 +16,16 @@ class Journal {
   Journal(const Journal&) = delete;
   Journal& operator=(const Journal&) = delete;
 
+  // Those that were there at the start.
   const std::vector<std::string>& lines() const { return lines_; }
   // Whole lines, each with its end. Throws io naming the file (disk full).
   void append(std::string_view lines);
+  // Cuts off all lines after the first `count`.
+  void keep(size_t count);
 
  private:
+  void truncate(size_t size);
+
   std::filesystem::path file_;
   std::vector<std::string> lines_;
   int fd_ = -1;

@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "ocelli/image/decode.h"
+#include "ocelli/image/image.h"
 
 namespace ocelli::page {
 
@@ -19,8 +19,5 @@ std::string escape(std::string_view text);
 
 // A data: URL with the image as JPEG.
 std::string inline_jpeg(const Image& image);
-
-// An <img> with a thumbnail inside. Throws what decoding throws.
-std::string picture(const std::string& path, const DecodeOptions& decode);
 
 }  // namespace ocelli::page

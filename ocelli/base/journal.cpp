@@ -1,4 +1,4 @@
-#include "ocelli/curate/journal.h"
+#include "ocelli/base/journal.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -19,9 +19,21 @@ Journal::Journal(std::filesystem::path file) : file_(std::move(file)) {
   for (size_t end = 0; (end = text.find('\n', begin)) != text.npos; begin = end + 1) {
     lines_.push_back(text.substr(begin, end - begin));
   }
-  if (::ftruncate(fd_, static_cast<off_t>(begin)) != 0) {
+  truncate(begin);
+}
+
+void Journal::truncate(size_t size) {
+  if (::ftruncate(fd_, static_cast<off_t>(size)) != 0) {
     fail(ErrorCode::io, "{}: {}", file_.string(), std::strerror(errno));
   }
+}
+
+void Journal::keep(size_t count) {
+  if (count >= lines_.size()) return;
+  lines_.resize(count);
+  size_t size = 0;
+  for (const std::string& line : lines_) size += line.size() + 1;
+  truncate(size);
 }
 
 Journal::~Journal() {

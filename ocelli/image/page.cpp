@@ -1,12 +1,11 @@
-#include "ocelli/engine/page.h"
+#include "ocelli/image/page.h"
 
-#include "ocelli/engine/thumbnail.h"
+#include <fmt/format.h>
+
 #include "ocelli/image/encode.h"
 
 namespace ocelli::page {
 namespace {
-
-constexpr int64_t kThumbnail = 480;
 
 std::string base64(std::string_view bytes) {
   static constexpr char kDigits[] =
@@ -63,11 +62,6 @@ std::string escape(std::string_view text) {
     }
   }
   return out;
-}
-
-std::string picture(const std::string& path, const DecodeOptions& decode) {
-  return fmt::format("<img alt=\"\" loading=\"lazy\" src=\"{}\">",
-                     inline_jpeg(thumbnail(path, kThumbnail, kThumbnail, decode)));
 }
 
 const std::string_view kCards =

@@ -1,0 +1,104 @@
+#include "ocelli/train/recipe.h"
+
+#include <charconv>
+#include <cmath>
+
+#include "ocelli/base/error.h"
+#include "ocelli/base/file.h"
+
+namespace ocelli {
+
+std::vector<Setting> recipe_settings(TrainRecipe& r) {
+  auto& o = r.optimizer;
+  auto& g = r.groups;
+  auto& s = r.schedule;
+  auto& c = r.checkpoints;
+  return {
+      {"seed", &r.seed, 0, 1e15},
+      {"epochs", &r.epochs, 1},
+      {"batch", &r.batch, 1},
+      {"clip_grad_norm", &r.clip_grad_norm},
+      {"average", &r.average, 0, 1},
+      {"optimizer.name", &o.name, 0, 0, {"adamw", "sgd", "lars", "lion"}},
+      {"optimizer.lr", &o.lr},
+      {"optimizer.weight_decay", &o.weight_decay},
+      {"optimizer.beta1", &o.beta1, 0, 1},
+      {"optimizer.beta2", &o.beta2, 0, 1},
+      {"optimizer.eps", &o.eps, 0, 1},
+      {"optimizer.momentum", &o.momentum, 0, 1},
+      {"optimizer.dampening", &o.dampening, 0, 1},
+      {"optimizer.nesterov", &o.nesterov},
+      {"optimizer.trust_coefficient", &o.trust_coefficient},
+      {"groups.layer_decay", &g.layer_decay, 0.01, 1},
+      {"groups.freeze", &g.freeze},
+      {"groups.no_decay", &g.no_decay},
+      {"groups.lr_scale", &g.lr_scale},
+      {"schedule.name", &s.name, 0, 0, {"constant", "linear", "cosine", "step"}},
+      {"schedule.warmup_epochs", &s.warmup_epochs},
+      {"schedule.warmup_start", &s.warmup_start},
+      {"schedule.last", &s.last},
+      {"schedule.step_epochs", &s.step_epochs, 1e-6},
+      {"schedule.gamma", &s.gamma, 0, 1},
+      {"checkpoints.every_epochs", &c.every_epochs, 1e-6},
+      {"checkpoints.keep", &c.keep, 1},
+  };
+}
+
+TrainRecipe read_train_recipe(const std::filesystem::path& file,
+                              std::span<const std::string> overrides) {
+  TrainRecipe recipe;
+  const auto settings = recipe_settings(recipe);
+  read_settings(settings, read_file(file, 1 << 20), file.string());
+  for (const std::string& assignment : overrides) override_setting(settings, assignment);
+  return recipe;
+}
+
+std::string train_recipe_text(const TrainRecipe& recipe) {
+  TrainRecipe copy = recipe;
+  return settings_text(recipe_settings(copy));
+}
+
+Method method_of(const TrainRecipe& recipe) {
+  const auto& o = recipe.optimizer;
+  const Sgd sgd = {.momentum = o.momentum, .dampening = o.dampening, .nesterov = o.nesterov};
+  if (o.name == "adamw") return AdamW{.beta1 = o.beta1, .beta2 = o.beta2, .eps = o.eps};
+  if (o.name == "lion") return Lion{.beta1 = o.beta1, .beta2 = o.beta2};
+  if (o.name == "sgd") return sgd;
+  return Lars{.sgd = sgd, .trust_coefficient = o.trust_coefficient};
+}
+
+GroupOptions groups_of(const TrainRecipe& recipe) {
+  const auto& g = recipe.groups;
+  GroupOptions options = {.layer_decay = g.layer_decay, .freeze = g.freeze, .no_decay = g.no_decay};
+  for (const std::string& entry : g.lr_scale) {
+    const size_t equals = entry.rfind('=');
+    double factor = -1;
+    if (equals != entry.npos) {
+      std::from_chars(entry.data() + equals + 1, entry.data() + entry.size(), factor);
+    }
+    check(factor >= 0, "groups.lr_scale: '{}' is not of the form pattern=factor", entry);
+    options.lr_scale.emplace_back(entry.substr(0, equals), factor);
+  }
+  return options;
+}
+
+Schedule schedule_of(const TrainRecipe& recipe, int64_t steps_per_epoch) {
+  const auto& s = recipe.schedule;
+  using enum Schedule::Shape;
+  const auto steps = [&](double epochs) {
+    return std::llround(epochs * static_cast<double>(steps_per_epoch));
+  };
+  return {.shape = s.name == "constant" ? constant
+                   : s.name == "linear" ? linear
+                   : s.name == "cosine" ? cosine
+                                        : step,
+          .base = recipe.optimizer.lr,
+          .last = s.last,
+          .total = recipe.epochs * steps_per_epoch,
+          .warmup = steps(s.warmup_epochs),
+          .warmup_start = s.warmup_start,
+          .step_size = std::max<int64_t>(1, steps(s.step_epochs)),
+          .gamma = s.gamma};
+}
+
+}  // namespace ocelli

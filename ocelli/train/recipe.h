@@ -1,0 +1,60 @@
+// How a model learns, as TOML: recipes/*.toml, `--set key=value`, a run's config.toml.
+#pragma once
+
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ocelli/formats/settings.h"
+#include "ocelli/train/optimizer.h"
+#include "ocelli/train/parameter_groups.h"
+#include "ocelli/train/schedule.h"
+
+namespace ocelli {
+
+// docs/training.md explains each key.
+struct TrainRecipe {
+  uint64_t seed = 0;
+  int64_t epochs = 30, batch = 64;
+  double clip_grad_norm = 0;  // 0: not clipped
+  double average = 0;         // momentum of averaged weights; 0: none are kept
+  struct {
+    std::string name = "adamw";
+    double lr = 1e-3, weight_decay = 0.05;
+    double beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+    double momentum = 0.9, dampening = 0;
+    bool nesterov = false;
+    double trust_coefficient = 0.001;
+  } optimizer;
+  struct {
+    double layer_decay = 1;
+    std::vector<std::string> freeze, no_decay;
+    std::vector<std::string> lr_scale;  // "pattern=factor"
+  } groups;
+  struct {
+    std::string name = "cosine";
+    double warmup_epochs = 0, warmup_start = 0, last = 0;  // learning rates
+    double step_epochs = 10, gamma = 0.1;
+  } schedule;
+  struct {
+    double every_epochs = 1;
+    int64_t keep = 3;
+  } checkpoints;
+};
+
+// The fields of `recipe`, which must outlive them.
+std::vector<Setting> recipe_settings(TrainRecipe& recipe);
+
+// The file, then each "key=value". Throws as read_settings and override_setting.
+TrainRecipe read_train_recipe(const std::filesystem::path& file,
+                              std::span<const std::string> overrides = {});
+// Every key as TOML, for config.toml.
+std::string train_recipe_text(const TrainRecipe& recipe);
+
+Method method_of(const TrainRecipe& recipe);
+GroupOptions groups_of(const TrainRecipe& recipe);
+// Of the learning rate, over all steps.
+Schedule schedule_of(const TrainRecipe& recipe, int64_t steps_per_epoch);
+
+}  // namespace ocelli
