@@ -4,7 +4,7 @@
 
 #include "cli/common.h"
 #include "ocelli/engine/heat_map.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 
 namespace ocelli::cli {
 namespace {

@@ -12,7 +12,7 @@
 #include "ocelli/curate/export.h"
 #include "ocelli/curate/journal.h"
 #include "ocelli/engine/embed.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/hub/digest.h"
 #include "ocelli/index/exact_search.h"
 #include "ocelli/index/vector_store.h"

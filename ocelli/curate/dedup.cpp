@@ -11,7 +11,7 @@
 #include "ocelli/curate/exact.h"
 #include "ocelli/curate/journal.h"
 #include "ocelli/engine/embed.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/hub/digest.h"
 #include "ocelli/index/dot.h"
 #include "ocelli/index/knn_graph.h"

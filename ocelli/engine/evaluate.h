@@ -4,7 +4,7 @@
 #include <map>
 
 #include "ocelli/engine/classify.h"
-#include "ocelli/engine/dataset.h"
+#include "ocelli/data/image_list.h"
 
 namespace ocelli {
 

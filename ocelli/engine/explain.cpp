@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "ocelli/engine/classify.h"
-#include "ocelli/engine/dataset.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/image_list.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/explain/maps.h"
 #include "ocelli/explain/overlay.h"
 #include "ocelli/explain/patch_pca.h"
