@@ -83,7 +83,8 @@ Hsv rgb_to_hsv(const uint8_t* rgb) {
   } else {
     h = static_cast<float>(4.0 + green - red);
   }
-  h = static_cast<float>(std::fmod(h / 6.0 + 1.0, 1.0));
+  const double turn = h / 6.0 + 1.0;  // in [5/6, 11/6]; its part behind the point
+  h = static_cast<float>(turn >= 1.0 ? turn - 1.0 : turn);
   const float s = range / static_cast<float>(most);
   return {static_cast<uint8_t>(h * 255.0), static_cast<uint8_t>(s * 255.0),
           static_cast<uint8_t>(most)};

@@ -306,6 +306,22 @@ TEST(MultiCrop, SizesAndViewsOfTheirOwn) {
   EXPECT_EQ(crops.local_view()(image, rng).pixels.shape(), (Shape{6, 6, 3}));
 }
 
+// Jitter leaves white above 153: what is darker was solarized.
+TEST(MultiCrop, OnlyTheSecondViewIsSolarized) {
+  const MultiCrop crops{.global_crops_size = 8, .local_crops_size = 6};
+  const std::vector<uint8_t> white(10 * 10 * 3, 255);
+  const Image image{Tensor::from<uint8_t>(white, {10, 10, 3}), "white"};
+  Rng rng(13);
+  const auto dark = [&](const Transform& view) {
+    int count = 0;
+    for (int i = 0; i < 2000; ++i) count += view(image, rng).data()[0] < 150;
+    return count;
+  };
+  EXPECT_EQ(dark(crops.global_view(0)), 0);
+  EXPECT_NEAR(dark(crops.global_view(1)), 400, 90);
+  EXPECT_EQ(dark(crops.local_view()), 0);
+}
+
 TEST(BlockMasks, AsManyPatchesAsAskedForInBlocks) {
   const BlockMasks masks{.height = 14, .width = 14};
   Rng rng(11);
