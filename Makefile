@@ -28,8 +28,8 @@ asan: bootstrap ## The unit and parity tests under AddressSanitizer and UBSan
 	@cmake --build build-asan -j $(JOBS)
 	ctest --test-dir build-asan -j $(JOBS) --output-on-failure -LE slow
 
-TSAN = base tensor engine
-tsan: bootstrap ## Threads, allocator and pipeline under ThreadSanitizer
+TSAN = base tensor data engine
+tsan: bootstrap ## Threads, allocator, loader and pipeline under ThreadSanitizer
 	@cmake --preset tsan >/dev/null
 	@cmake --build build-tsan -j $(JOBS) --target $(TSAN:%=%_test)
 	$(foreach shelf,$(TSAN),build-tsan/tests/$(shelf)/$(shelf)_test --gtest_brief=1 &&) true
@@ -39,7 +39,7 @@ fuzz: bootstrap ## Fuzz every parser for a while (FUZZ_SECONDS, 60 each)
 
 bench-build: bootstrap ## Build the program and the kernel benchmarks
 	@cmake --preset release -B $(BUILD) -DOCELLI_BENCH=ON >/dev/null
-	@cmake --build $(BUILD) -j $(JOBS) --target ocelli kernels preprocess
+	@cmake --build $(BUILD) -j $(JOBS) --target ocelli kernels preprocess loader
 
 bench: bench-build ## Speed against PyTorch, ONNX Runtime and OpenVINO (PYTHON: of the reference environment)
 	$(PYTHON) bench/versus_peers.py

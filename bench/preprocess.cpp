@@ -8,7 +8,7 @@
 #include <iostream>
 
 #include "ocelli/base/threads.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/image/decode.h"
 
 namespace {

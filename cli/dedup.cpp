@@ -6,7 +6,7 @@
 
 #include "cli/common.h"
 #include "ocelli/curate/dedup_report.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 
 namespace ocelli::cli {
 namespace {

@@ -7,7 +7,7 @@
 
 #include "cli/common.h"
 #include "ocelli/base/file.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/formats/npy.h"
 
 namespace ocelli::cli {

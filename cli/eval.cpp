@@ -14,7 +14,7 @@ struct Eval {
 };
 
 ClassImages read_class_images(const std::string& path) {
-  Dataset data = read_dataset(path);
+  ImageList data = read_image_list(path);
   auto* images = std::get_if<ClassImages>(&data);
   check(images, "--train {}: holds captions; classes are needed", path);
   return std::move(*images);
@@ -133,7 +133,7 @@ void add_eval(CLI::App& app, Common& common) {
       "  ocelli eval test/ --train train/ -m dinov2-folder\n"
       "  ocelli eval flickr8k/captions.csv -m clip-folder --json");
   command->callback([options, &common] {
-    const Dataset data = read_dataset(options->data);
+    const ImageList data = read_image_list(options->data);
     if (const auto* images = std::get_if<ClassImages>(&data)) {
       (options->train.empty() ? classify : measure)(*options, *images, common);
     } else {

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "cli/page.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/engine/prompts.h"
 #include "ocelli/formats/npy.h"
 #include "ocelli/image/encode.h"

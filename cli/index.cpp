@@ -3,7 +3,7 @@
 #include <iostream>
 
 #include "cli/index_model.h"
-#include "ocelli/engine/dataset.h"
+#include "ocelli/data/image_list.h"
 #include "ocelli/engine/exchange.h"
 
 namespace ocelli::cli {
@@ -70,7 +70,7 @@ void remove(const std::string& folder, const std::vector<std::string>& names, Co
 }
 
 void add_captions(const std::string& folder, const std::string& table, const Common& common) {
-  const Dataset data = read_dataset(table);
+  const ImageList data = read_image_list(table);
   const auto* captioned = std::get_if<CaptionedImages>(&data);
   check(captioned, "--captions {}: the table has labels, no captions", table);
   IndexWriter writer(folder);

@@ -13,7 +13,7 @@ struct Knn {
 };
 
 ClassImages read_classes(const std::string& path) {
-  Dataset data = read_dataset(path);
+  ImageList data = read_image_list(path);
   auto* images = std::get_if<ClassImages>(&data);
   check(images, "{}: holds captions; classes are needed", path);
   return std::move(*images);

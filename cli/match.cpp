@@ -3,8 +3,8 @@
 #include <iostream>
 
 #include "cli/common.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/engine/heat_map.h"
-#include "ocelli/engine/inputs.h"
 
 namespace ocelli::cli {
 namespace {

@@ -6,7 +6,7 @@
 #include "ocelli/base/file.h"
 #include "ocelli/curate/curate.h"
 #include "ocelli/curate/multi_crop.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/engine/thumbnail.h"
 #include "ocelli/image/page.h"
 

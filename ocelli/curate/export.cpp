@@ -3,7 +3,7 @@
 #include <nlohmann/json.hpp>
 
 #include "ocelli/base/file.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/formats/tar.h"
 
 namespace ocelli {

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "ocelli/base/error.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/formats/csv.h"
 
 namespace ocelli {

@@ -3,8 +3,8 @@
 
 #include <map>
 
+#include "ocelli/data/image_list.h"
 #include "ocelli/engine/classify.h"
-#include "ocelli/engine/dataset.h"
 
 namespace ocelli {
 

@@ -2,7 +2,7 @@
 // labelled images, by planes learnt on them, and by images that look for their like.
 #pragma once
 
-#include "ocelli/engine/dataset.h"
+#include "ocelli/data/image_list.h"
 #include "ocelli/engine/embed.h"
 
 namespace ocelli {

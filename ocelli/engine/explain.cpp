@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
+#include "ocelli/data/image_list.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/engine/classify.h"
-#include "ocelli/engine/dataset.h"
-#include "ocelli/engine/inputs.h"
 #include "ocelli/explain/maps.h"
 #include "ocelli/explain/overlay.h"
 #include "ocelli/explain/patch_pca.h"

@@ -7,7 +7,7 @@
 #include <map>
 #include <set>
 
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/formats/tar.h"
 #include "ocelli/hub/digest.h"
 #include "ocelli/image/exif.h"

@@ -3,7 +3,7 @@
 
 #include <istream>
 
-#include "ocelli/engine/dataset.h"
+#include "ocelli/data/image_list.h"
 #include "ocelli/engine/embed.h"
 #include "ocelli/index/image_index.h"
 

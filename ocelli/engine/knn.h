@@ -3,7 +3,7 @@
 // Discrimination" (arXiv 1805.01978), section 3.4; dinov2/eval/knn.py.
 #pragma once
 
-#include "ocelli/engine/dataset.h"
+#include "ocelli/data/image_list.h"
 #include "ocelli/engine/embed.h"
 
 namespace ocelli {

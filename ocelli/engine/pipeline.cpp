@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "ocelli/base/threads.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 
 namespace ocelli {
 namespace {

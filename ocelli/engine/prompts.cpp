@@ -6,7 +6,7 @@
 
 #include "ocelli/base/error.h"
 #include "ocelli/base/log.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 
 namespace ocelli {
 

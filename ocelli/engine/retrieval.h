@@ -3,7 +3,7 @@
 // COCO: a query counts as answered when any of its own is among the K most similar.
 #pragma once
 
-#include "ocelli/engine/dataset.h"
+#include "ocelli/data/image_list.h"
 #include "ocelli/engine/embed.h"
 
 namespace ocelli {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/formats/npy.h"
 #include "ocelli/index/dot.h"
 #include "ocelli/ops/elementwise.h"

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/image/page.h"
 #include "ocelli/image/resize.h"
 

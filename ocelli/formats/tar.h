@@ -45,6 +45,8 @@ class TarArchive {
 
   const std::vector<Member>& members() const { return members_; }  // regular files, in their order
   const Member* find(const std::string& name) const;
+  // Read from front to back, so that going back to a member is slow.
+  bool is_compressed() const { return compressed_; }
   // What is wrong behind the members that are listed.
   const std::optional<Error>& damage() const { return damage_; }
 

@@ -43,21 +43,6 @@ int64_t crop_offset(ImageProcessor::Crop crop, int64_t size, int64_t wanted) {
   return spare >= 0 ? std::lrint(static_cast<double>(spare) / 2.0) : -(-spare / 2);
 }
 
-void normalise(const ImageProcessor& p, const uint8_t* from, int64_t pixels, float* into) {
-  // A byte has 256 values: each channel is a table.
-  float table[256][3];
-  for (int v = 0; v < 256; ++v) {
-    for (size_t c = 0; c < 3; ++c) {
-      table[v][c] = (static_cast<float>(v) * p.scale - p.mean[c]) / p.std[c];
-    }
-  }
-  for (int64_t i = 0; i < pixels; ++i, from += 3, into += 3) {
-    into[0] = table[from[0]][0];
-    into[1] = table[from[1]][1];
-    into[2] = table[from[2]][2];
-  }
-}
-
 struct Plan {
   Size resized, out;
   int64_t top, left;  // of the crop in the resized image; may be negative
@@ -74,15 +59,13 @@ Plan plan(const ImageProcessor& p, int64_t height, int64_t width) {
   return result;
 }
 
-void run(const ImageProcessor& p, const Image& image, const Plan& plan, float* out) {
+Tensor cut(const ImageProcessor& p, const Image& image, const Plan& plan) {
   const int64_t top = std::max<int64_t>(plan.top, 0), left = std::max<int64_t>(plan.left, 0);
   const Window window{top, left, std::min(plan.top + plan.out.height, plan.resized.height) - top,
                       std::min(plan.left + plan.out.width, plan.resized.width) - left};
   const Tensor part =
       resize_window(image, plan.resized.height, plan.resized.width, p.filter, window);
-  if (window.height == plan.out.height && window.width == plan.out.width) {
-    return normalise(p, part.data<uint8_t>(), window.height * window.width, out);
-  }
+  if (window.height == plan.out.height && window.width == plan.out.width) return part;
   const Tensor framed = Tensor::empty({plan.out.height, plan.out.width, 3}, DType::u8);
   for (int64_t i = 0; i < plan.out.height * plan.out.width; ++i) {
     std::memcpy(framed.data<uint8_t>() + 3 * i, p.border.data(), 3);
@@ -92,7 +75,12 @@ void run(const ImageProcessor& p, const Image& image, const Plan& plan, float* o
         framed.data<uint8_t>() + ((y + top - plan.top) * plan.out.width + left - plan.left) * 3,
         part.data<uint8_t>() + y * window.width * 3, static_cast<size_t>(window.width) * 3);
   }
-  normalise(p, framed.data<uint8_t>(), plan.out.height * plan.out.width, out);
+  return framed;
+}
+
+void run(const ImageProcessor& p, const Image& image, const Plan& plan, float* out) {
+  const Tensor pixels = cut(p, image, plan);
+  normalise_into(p, pixels.data<uint8_t>(), plan.out.height * plan.out.width, out);
 }
 
 }  // namespace
@@ -127,6 +115,25 @@ SeenPart seen_part(const ImageProcessor& processor, int64_t height, int64_t widt
   return {static_cast<double>(steps.top) * down, static_cast<double>(steps.left) * across,
           static_cast<double>(steps.out.height) * down,
           static_cast<double>(steps.out.width) * across};
+}
+
+Image resize_and_crop(const ImageProcessor& processor, const Image& image) {
+  return {cut(processor, image, plan(processor, image.height(), image.width())), image.format};
+}
+
+void normalise_into(const ImageProcessor& p, const uint8_t* from, int64_t pixels, float* into) {
+  // A byte has 256 values: each channel is a table.
+  float table[256][3];
+  for (int v = 0; v < 256; ++v) {
+    for (size_t c = 0; c < 3; ++c) {
+      table[v][c] = (static_cast<float>(v) * p.scale - p.mean[c]) / p.std[c];
+    }
+  }
+  for (int64_t i = 0; i < pixels; ++i, from += 3, into += 3) {
+    into[0] = table[from[0]][0];
+    into[1] = table[from[1]][1];
+    into[2] = table[from[2]][2];
+  }
 }
 
 Tensor preprocess(const ImageProcessor& processor, const Image& image) {

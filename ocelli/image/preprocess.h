@@ -58,6 +58,12 @@ struct SeenPart {
 };
 SeenPart seen_part(const ImageProcessor& processor, int64_t height, int64_t width);
 
+// The two halves of what follows: resized and cropped in 8 bits; `pixels` of three bytes scaled and
+// normalised.
+Image resize_and_crop(const ImageProcessor& processor, const Image& image);
+void normalise_into(const ImageProcessor& processor, const uint8_t* rgb, int64_t pixels,
+                    float* out);
+
 // Normalised pixels [H, W, 3]; processors that keep the aspect uncropped give any size.
 Tensor preprocess(const ImageProcessor& processor, const Image& image);
 // The same into output_size() * 3 floats of a batch.

@@ -182,7 +182,7 @@ void RunFolder::end(const std::string& status, const std::string& message) {
   write_status(status, message);
 }
 
-void RunFolder::write_report(std::span<const Sample> samples) const {
+void RunFolder::write_report(std::span<const ReportSample> samples) const {
   write_run_report(folder_ / "report.html", folder_.filename().string(), config_.text,
                    read_metrics(folder_ / kMetrics), samples);
 }

@@ -25,7 +25,7 @@ struct RunConfig {
   bool maximise = true;     // the metric
 };
 
-struct Sample {
+struct ReportSample {
   Image image;
   std::string caption;
 };
@@ -57,7 +57,7 @@ class RunFolder {
                   const std::function<void(const std::filesystem::path& folder)>& write);
 
   // report.html: the config, a curve a metric, and samples.
-  void write_report(std::span<const Sample> samples = {}) const;
+  void write_report(std::span<const ReportSample> samples = {}) const;
 
   // The run's end: "finished", "cancelled" or "failed" with why. Without it, it is "interrupted".
   void end(const std::string& status, const std::string& message = "");

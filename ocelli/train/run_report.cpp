@@ -38,7 +38,7 @@ std::string figure(const Chart& chart) {
 
 void write_run_report(const std::filesystem::path& file, const std::string& title,
                       const std::string& config, std::vector<MetricLine> lines,
-                      std::span<const Sample> samples) {
+                      std::span<const ReportSample> samples) {
   const int64_t last = lines.empty() ? 0 : lines.back().step;
   const NamedRun run{.name = title, .lines = std::move(lines)};
   AtomicFile out(file);
@@ -48,7 +48,7 @@ void write_run_report(const std::filesystem::path& file, const std::string& titl
   for (const Chart& chart : charts_of(std::span(&run, 1), {})) out.write(figure(chart));
   out.write("</section>\n");
   if (!samples.empty()) out.write("<h2>Samples</h2><section class=\"samples\">\n");
-  for (const Sample& sample : samples) {
+  for (const ReportSample& sample : samples) {
     out.write(fmt::format("<figure><img alt=\"\" src=\"{}\"><figcaption>{}</figcaption></figure>\n",
                           page::inline_jpeg(sample.image), page::escape(sample.caption)));
   }

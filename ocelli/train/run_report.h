@@ -13,6 +13,6 @@ namespace ocelli {
 // One file, nothing loaded from elsewhere, written atomically.
 void write_run_report(const std::filesystem::path& file, const std::string& title,
                       const std::string& config, std::vector<MetricLine> lines,
-                      std::span<const Sample> samples);
+                      std::span<const ReportSample> samples);
 
 }  // namespace ocelli

@@ -8,6 +8,7 @@
 
 #include "ocelli/base/error.h"
 #include "ocelli/formats/memory_source.h"
+#include "tests/support/expect_error.h"
 #include "tests/support/temp_folder.h"
 
 namespace ocelli {
@@ -32,20 +33,5 @@ class TempFolderTest : public testing::Test {
   TempFolder temp_;
   const std::filesystem::path folder_ = temp_.path();
 };
-
-// `call` throws an Error of this code whose message has all the parts.
-template <typename F>
-void expect_error(ErrorCode code, std::initializer_list<std::string> parts, F&& call) {
-  try {
-    call();
-    ADD_FAILURE() << "nothing was thrown";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), code) << error.what();
-    for (const std::string& part : parts) {
-      EXPECT_NE(std::string(error.what()).find(part), std::string::npos)
-          << error.what() << "\nlacks: " << part;
-    }
-  }
-}
 
 }  // namespace ocelli

@@ -211,7 +211,7 @@ TEST(RunFolder, ReportsWithCurvesAndSamples) {
   RunFolder run(folder / "run", kConfig, false);
   for (int step = 1; step < 9; ++step) log(run, step, 1.0 / step);
   const Canvas canvas(8, 8, {200, 10, 10});
-  const Sample samples[] = {{canvas.image(), "a <red> square"}};
+  const ReportSample samples[] = {{canvas.image(), "a <red> square"}};
   run.write_report(samples);
   const std::string page = read_file(folder / "run/report.html");
   EXPECT_NE(page.find("<polyline"), std::string::npos);

@@ -1,6 +1,9 @@
-#include "ocelli/engine/dataset.h"
+#include "ocelli/data/image_list.h"
+
+#include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <iostream>
 #include <map>
@@ -9,7 +12,7 @@
 #include <span>
 
 #include "ocelli/base/error.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/formats/csv.h"
 
 namespace ocelli {
@@ -50,7 +53,7 @@ ClassImages read_class_folders(const std::string& root) {
 }
 
 // Where the columns of a table stand.
-struct Columns {
+struct Places {
   size_t image = 0, value = 0;
   bool labels = false, header = false;
 };
@@ -63,18 +66,45 @@ std::optional<size_t> find_column(const CsvRow& header, std::span<const std::str
   return std::nullopt;
 }
 
-Columns columns_of(const CsvRow& first) {
+// By the usual names; without them the first column is the image, the last a caption.
+Places usual_places(const CsvRow& first) {
   static constexpr std::string_view kImages[] = {
       "image",    "image path", "image file", "image name", "file",     "file name", "filename",
       "filepath", "file path",  "path",       "img",        "img path", "image id"};
   static constexpr std::string_view kCaptions[] = {"caption", "captions", "text",     "title",
                                                    "comment", "sentence", "sentences"};
   static constexpr std::string_view kLabels[] = {"label", "labels", "class", "category", "target"};
-  Columns columns{.image = 0, .value = first.size() - 1};
+  Places places{.image = 0, .value = first.size() - 1};
   const auto image = find_column(first, kImages);
   const auto caption = find_column(first, kCaptions), label = find_column(first, kLabels);
-  if (!image || (!caption && !label)) return columns;
+  if (!image || (!caption && !label)) return places;
   return {*image, caption ? *caption : *label, !caption, true};
+}
+
+// The column that is called so or, counted from 0, stands there.
+size_t column_of(const std::string& wanted, const CsvRow& first, const std::string& path,
+                 bool* by_name) {
+  const std::string_view name = wanted;
+  if (const auto found = find_column(first, {&name, 1})) {
+    *by_name = true;
+    return *found;
+  }
+  size_t place = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), place);
+  check(error == std::errc() && end == name.data() + name.size() && place < first.size(),
+        "{}: has no column '{}'; its first line is: {}", path, wanted, fmt::join(first, ", "));
+  return place;
+}
+
+Places places_of(const TableColumns& columns, const CsvRow& first, const std::string& path) {
+  Places places = usual_places(first);
+  if (!columns.image.empty()) {
+    places.image = column_of(columns.image, first, path, &places.header);
+  }
+  places.labels = !columns.label.empty() || (places.labels && columns.caption.empty());
+  const std::string& value = columns.label.empty() ? columns.caption : columns.label;
+  if (!value.empty()) places.value = column_of(value, first, path, &places.header);
+  return places;
 }
 
 // Names of images to files, each looked for once.
@@ -124,10 +154,10 @@ ClassImages with_classes(std::vector<std::string> paths, const std::vector<std::
   return images;
 }
 
-Dataset read_table(const std::string& path) {
+ImageList read_table(const std::string& path, const TableColumns& wanted) {
   const auto rows = read_csv(path);
   check(!rows.empty(), "{}: the table is empty", path);
-  const Columns columns = columns_of(rows[0]);
+  const Places columns = places_of(wanted, rows[0], path);
   ImageFiles files(path);
   std::vector<std::string> values;
   std::vector<int64_t> images;
@@ -173,10 +203,10 @@ std::optional<int64_t> as_index(const std::string& name, const std::vector<std::
 
 }  // namespace
 
-Dataset read_dataset(const std::string& path) {
+ImageList read_image_list(const std::string& path, const TableColumns& columns) {
   std::error_code ignored;
   if (fs::is_directory(path, ignored)) return read_class_folders(path);
-  return read_table(path);
+  return read_table(path, columns);
 }
 
 std::vector<int64_t> match_classes(const ClassImages& images,

@@ -1,4 +1,4 @@
-#include "ocelli/engine/dataset.h"
+#include "ocelli/data/image_list.h"
 
 #include <gtest/gtest.h>
 
@@ -13,15 +13,15 @@ namespace fs = std::filesystem;
 using Strings = std::vector<std::string>;
 using Numbers = std::vector<int64_t>;
 
-class DatasetTest : public testing::Test {
+class ImageListTest : public testing::Test {
  protected:
   void image(const std::string& name) {
     fs::create_directories((folder_ / name).parent_path());
     write_file(folder_ / name, "");
   }
-  Dataset table(const std::string& text) {
+  ImageList table(const std::string& text) {
     write_file(folder_ / "table.csv", text);
-    return read_dataset((folder_ / "table.csv").string());
+    return read_image_list((folder_ / "table.csv").string());
   }
   CaptionedImages captions(const std::string& text) {
     return std::get<CaptionedImages>(table(text));
@@ -40,15 +40,15 @@ std::string message_of(const std::function<void()>& action) {
   return "nothing was thrown";
 }
 
-TEST_F(DatasetTest, FoldersAreClasses) {
+TEST_F(ImageListTest, FoldersAreClasses) {
   for (const char* name : {"great_owl/a.png", "dog/b.png", "dog/sub/c.jpg"}) image(name);
-  const auto images = std::get<ClassImages>(read_dataset(folder_.path().string()));
+  const auto images = std::get<ClassImages>(read_image_list(folder_.path().string()));
   EXPECT_EQ(images.classes, (Strings{"dog", "great owl"}));
   EXPECT_EQ(images.class_of, (Numbers{0, 0, 1}));
   EXPECT_EQ(images.paths, (Strings{at("dog/b.png"), at("dog/sub/c.jpg"), at("great_owl/a.png")}));
 }
 
-TEST_F(DatasetTest, CaptionsUnderAHeader) {
+TEST_F(ImageListTest, CaptionsUnderAHeader) {
   image("images/a.jpg");
   image("b.jpg");
   const auto data = captions("n,caption,image\n0,A dog,a.jpg\n1,\"A cat, too\",a.jpg\n0,x,b.jpg\n");
@@ -57,7 +57,7 @@ TEST_F(DatasetTest, CaptionsUnderAHeader) {
   EXPECT_EQ(data.image_of, (Numbers{0, 0, 1}));
 }
 
-TEST_F(DatasetTest, CaptionsWithoutAHeader) {
+TEST_F(ImageListTest, CaptionsWithoutAHeader) {
   image("a.jpg");
   const auto data = captions("a.jpg#0\tA dog\na.jpg#1\tA cat\nmissing.jpg\tNothing\n");
   EXPECT_EQ(data.captions, (Strings{"A dog", "A cat", "Nothing"}));
@@ -65,7 +65,7 @@ TEST_F(DatasetTest, CaptionsWithoutAHeader) {
   EXPECT_EQ(data.image_of, (Numbers{0, 0, 1}));
 }
 
-TEST_F(DatasetTest, LabelsUnderAHeader) {
+TEST_F(ImageListTest, LabelsUnderAHeader) {
   const auto data =
       std::get<ClassImages>(table("path,label\na.jpg,dog\nb.jpg,cat\nc.jpg,dog\na.jpg,cat\n"));
   EXPECT_EQ(data.classes, (Strings{"cat", "dog"}));
@@ -73,13 +73,14 @@ TEST_F(DatasetTest, LabelsUnderAHeader) {
   EXPECT_EQ(data.paths, (Strings{at("a.jpg"), at("b.jpg"), at("c.jpg"), at("a.jpg")}));
 }
 
-TEST_F(DatasetTest, TablesThatAreNone) {
+TEST_F(ImageListTest, TablesThatAreNone) {
   EXPECT_NE(message_of([&] { table(""); }).find("is empty"), std::string::npos);
   EXPECT_NE(message_of([&] { table("image,caption\n"); }).find("no rows"), std::string::npos);
   EXPECT_NE(message_of([&] { table("image,caption\na.jpg\n"); }).find("row 2 has 1 field,"),
             std::string::npos);
-  EXPECT_NE(message_of([&] { read_dataset(at("none.csv")); }).find("none.csv"), std::string::npos);
-  EXPECT_NE(message_of([&] { read_dataset(folder_.path().string()); }).find("no sub-folders"),
+  EXPECT_NE(message_of([&] { read_image_list(at("none.csv")); }).find("none.csv"),
+            std::string::npos);
+  EXPECT_NE(message_of([&] { read_image_list(folder_.path().string()); }).find("no sub-folders"),
             std::string::npos);
 }
 

@@ -12,12 +12,17 @@
 
 namespace ocelli {
 
+// The files that braces ("{000..007}.tar", "{a,b}.jpg") and patterns in a name stand for; a name
+// that a file has, or without any, stands for itself. Throws not_found for a pattern that matches
+// nothing.
+std::vector<std::string> expand_names(const std::string& name);
+
 // Files as they are, folders recursively (sorted, files with an image's extension, links followed
-// once), tar archives (but not those in folders) as the images in them, "shard.tar/key.jpg", globs,
-// braces that no file is named after ("{000..007}.tar", "{a,b}.jpg"), and `-`: one name a line from
-// `standard_input`. A named file that is missing stays in the list, so that it is reported like one
-// that cannot be decoded; so does an archive that is cut off, after its good images. Throws
-// not_found for a folder without images and for a glob that matches nothing.
+// once), tar archives (but not those in folders) as the images in them, "shard.tar/key.jpg", what
+// expand_names() makes of braces and patterns, and `-`: one name a line from `standard_input`. A
+// named file that is missing stays in the list, so that it is reported like one that cannot be
+// decoded; so does an archive that is cut off, after its good images. Throws not_found for a folder
+// without images and for a glob that matches nothing.
 std::vector<std::string> list_images(std::span<const std::string> arguments,
                                      std::istream& standard_input);
 

@@ -1,4 +1,4 @@
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 
 #include <glob.h>
 #include <sys/stat.h>
@@ -104,36 +104,44 @@ std::vector<std::string> without_braces(const std::string& name) {
   return names;
 }
 
-void list_glob(const std::string& pattern, std::vector<std::string>& images) {
+std::vector<std::string> matches(const std::string& pattern) {
   glob_t found{};
   const int status = glob(pattern.c_str(), 0, nullptr, &found);
-  for (size_t i = 0; status == 0 && i < found.gl_pathc; ++i) add_file(found.gl_pathv[i], images);
+  std::vector<std::string> names(found.gl_pathv,
+                                 found.gl_pathv + (status == 0 ? found.gl_pathc : 0));
   globfree(&found);
   if (status != 0) fail(ErrorCode::not_found, "{}: no file matches", pattern);
+  return names;
 }
 
 void add_argument(const std::string& argument, std::vector<std::string>& images) {
-  if (!fs::exists(argument)) {
-    const auto names = without_braces(argument);
-    for (const std::string& name : names) add_argument(name, images);
-    if (!names.empty()) return;
-  }
-  if (fs::is_directory(argument)) {
+  for (const std::string& name : expand_names(argument)) {
+    if (!fs::is_directory(name)) {
+      add_file(name, images);
+      continue;
+    }
     const size_t before = images.size();
     std::set<fs::path> seen;
-    list_folder(argument, seen, images);
+    list_folder(name, seen, images);
     if (images.size() == before) {
       fail(ErrorCode::not_found,
-           "{}: the folder holds no images (jpeg, png, webp, gif, bmp, tiff, pnm)", argument);
+           "{}: the folder holds no images (jpeg, png, webp, gif, bmp, tiff, pnm)", name);
     }
-  } else if (!fs::exists(argument) && argument.find_first_of("*?[") != std::string::npos) {
-    list_glob(argument, images);
-  } else {
-    add_file(argument, images);
   }
 }
 
 }  // namespace
+
+std::vector<std::string> expand_names(const std::string& name) {
+  if (fs::exists(name)) return {name};
+  std::vector<std::string> names;
+  for (const std::string& part : without_braces(name)) {
+    for (std::string& file : expand_names(part)) names.push_back(std::move(file));
+  }
+  if (!names.empty()) return names;
+  if (name.find_first_of("*?[") != std::string::npos) return matches(name);
+  return {name};
+}
 
 std::vector<std::string> list_images(std::span<const std::string> arguments,
                                      std::istream& standard_input) {
