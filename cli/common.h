@@ -69,5 +69,6 @@ void add_plot(CLI::App& app, Common& common);
 void add_pull(CLI::App& app, Common& common);
 void add_runs(CLI::App& app, Common& common);
 void add_search(CLI::App& app, Common& common);
+void add_train(CLI::App& app, Common& common);
 
 }  // namespace ocelli::cli

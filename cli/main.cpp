@@ -48,6 +48,7 @@ void set_up(CLI::App& app, cli::Common& common) {
   cli::add_curate(app, common);
   cli::add_runs(app, common);
   cli::add_plot(app, common);
+  cli::add_train(app, common);
   cli::add_info(app, common);
   cli::add_convert(app, common);
   cli::add_bench(app, common);

@@ -12,6 +12,7 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
   auto& o = r.optimizer;
   auto& g = r.groups;
   auto& s = r.schedule;
+  auto& a = r.augment;
   auto& c = r.checkpoints;
   return {
       {"seed", &r.seed, 0, 1e15},
@@ -19,6 +20,7 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
       {"batch", &r.batch, 1},
       {"clip_grad_norm", &r.clip_grad_norm},
       {"average", &r.average, 0, 1},
+      {"label_smoothing", &r.label_smoothing, 0, 0.99},
       {"optimizer.name", &o.name, 0, 0, {"adamw", "sgd", "lars", "lion"}},
       {"optimizer.lr", &o.lr},
       {"optimizer.weight_decay", &o.weight_decay},
@@ -39,6 +41,15 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
       {"schedule.last", &s.last},
       {"schedule.step_epochs", &s.step_epochs, 1e-6},
       {"schedule.gamma", &s.gamma, 0, 1},
+      {"augment.crop_scale", &a.crop_scale, 0.001, 1},
+      {"augment.flip", &a.flip, 0, 1},
+      {"augment.color_jitter", &a.color_jitter, 0, 10},
+      {"augment.trivial_augment", &a.trivial_augment},
+      {"augment.rand_augment_ops", &a.rand_augment_ops, 0, 14},
+      {"augment.rand_augment_magnitude", &a.rand_augment_magnitude, 0, 30},
+      {"augment.erasing", &a.erasing, 0, 1},
+      {"augment.mixup", &a.mixup},
+      {"augment.cutmix", &a.cutmix},
       {"checkpoints.every_epochs", &c.every_epochs, 1e-6},
       {"checkpoints.keep", &c.keep, 1},
   };

@@ -19,6 +19,7 @@ struct TrainRecipe {
   int64_t epochs = 30, batch = 64;
   double clip_grad_norm = 0;  // 0: not clipped
   double average = 0;         // momentum of averaged weights; 0: none are kept
+  double label_smoothing = 0;
   struct {
     std::string name = "adamw";
     double lr = 1e-3, weight_decay = 0.05;
@@ -37,6 +38,15 @@ struct TrainRecipe {
     double warmup_epochs = 0, warmup_start = 0, last = 0;  // learning rates
     double step_epochs = 10, gamma = 0.1;
   } schedule;
+  struct {
+    double crop_scale = 0.08;  // the smallest share of the area that a crop has
+    double flip = 0.5;         // how often
+    double color_jitter = 0;   // brightness, contrast, saturation
+    bool trivial_augment = false;
+    int64_t rand_augment_ops = 0, rand_augment_magnitude = 9;
+    double erasing = 0;            // how often
+    double mixup = 0, cutmix = 0;  // alpha of Beta(alpha, alpha); 0: not at all
+  } augment;
   struct {
     double every_epochs = 1;
     int64_t keep = 3;

@@ -45,6 +45,7 @@ class RunFolder {
   int64_t step() const { return step_; }
   const nlohmann::json& state() const { return state_; }
   std::optional<std::filesystem::path> last_checkpoint() const { return checkpoints_->last(); }
+  std::optional<std::filesystem::path> best_checkpoint() const { return checkpoints_->best(); }
 
   // A line of metrics.jsonl, and scalars for TensorBoard. `passing` is what must not be compared
   // between runs, such as images a second: TensorBoard alone gets it.

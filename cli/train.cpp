@@ -1,0 +1,140 @@
+#include <fmt/format.h>
+
+#include "cli/common.h"
+#include "ocelli/base/file.h"
+#include "ocelli/base/log.h"
+#include "ocelli/hub/resolve.h"
+#include "ocelli/train/classify.h"
+
+namespace ocelli::cli {
+namespace {
+
+struct Train {
+  std::string task, data, test, output, recipe_file;
+  std::vector<std::string> overrides;
+  bool resume = false;
+  TrainRecipe recipe;
+};
+
+// config.toml: what was typed, and the recipe.
+std::vector<Setting> settings_of(Train& train, Common& common) {
+  std::vector<Setting> settings = recipe_settings(train.recipe);
+  settings.push_back({"run.task", &train.task, 0, 0, {"classify"}});
+  settings.push_back({"run.data", &train.data});
+  settings.push_back({"run.test", &train.test});
+  settings.push_back({"run.model", &common.model});
+  settings.push_back({"run.precision", &common.precision, 0, 0, {"auto", "f32", "bf16"}});
+  return settings;
+}
+
+void read_recipe(Train& train, Common& common) {
+  const auto config = std::filesystem::path(train.output) / "config.toml";
+  if (train.resume) {
+    check(train.overrides.empty() && train.recipe_file.empty() && train.data.empty(),
+          "train: --resume goes on as {} says; leave out the data, --recipe and --set",
+          config.string());
+    return read_settings(settings_of(train, common), read_file(config), config.string());
+  }
+  check(!train.task.empty() && !train.data.empty(),
+        "train: a task and data are needed, as in 'ocelli train classify photos/ -o run/'");
+  if (!train.recipe_file.empty()) train.recipe = read_train_recipe(train.recipe_file);
+  const auto settings = recipe_settings(train.recipe);
+  for (const std::string& assignment : train.overrides) override_setting(settings, assignment);
+}
+
+void print(const Trained& trained, bool json) {
+  if (json) {
+    auto metrics = nlohmann::ordered_json::object();
+    for (const auto& [name, value] : trained.last) metrics[name] = value;
+    return print_json({{"steps", trained.steps},
+                       {"metrics", metrics},
+                       {"checkpoint", trained.checkpoint.string()},
+                       {"bad_samples", trained.bad.size()}});
+  }
+  hide_progress_bar();
+  for (const auto& [name, value] : trained.last) fmt::print("{:<12} {:.5g}\n", name, value);
+  fmt::print("{}\n", trained.checkpoint.string());
+}
+
+void run(Train& train, Common& common) {
+  read_recipe(train, common);
+  const ClassifierData data = open_classifier_data(train.data, train.test);
+  TrainableModel model(
+      ModelFolder::open(hub::resolve(common.model, hub::Settings::from_environment(),
+                                     common.progress("downloading", Unit::bytes))));
+  const auto& classes = data.train->classes();
+  if (model.set_classes(classes, train.recipe.seed)) {
+    log(LogLevel::info,
+        fmt::format("{}: a new classifier for {} classes", common.model, classes.size()));
+  }
+  const Trained trained = train_classifier(model, data, train.recipe,
+                                           {.output = train.output,
+                                            .resume = train.resume,
+                                            .precision = parse_precision(common.precision),
+                                            .config = settings_text(settings_of(train, common)),
+                                            .progress = common.progress("training")});
+  for (const BadSample& bad : trained.bad) {
+    log(LogLevel::warning, fmt::format("{}: {}; another image took its place", bad.id, bad.error));
+  }
+  print(trained, common.json);
+}
+
+// --epochs N is --set epochs=N.
+void add_shorthand(CLI::App& command, const std::string& name, const std::string& key, Train& train,
+                   const std::string& description) {
+  command
+      .add_option_function<std::string>(
+          name,
+          [key, &train](const std::string& value) { train.overrides.push_back(key + "=" + value); },
+          description)
+      ->type_name(kNumber)
+      ->group("Recipe");
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Common& common) {
+  auto* command = app.add_subcommand("train", "Train a model on images");
+  auto train = std::make_shared<Train>();
+  add_choice(*command, "task", train->task, {"classify"}, "What to learn: classify");
+  command
+      ->add_option("data", train->data,
+                   "Images with classes: a folder with a sub-folder a class (or with train/ and "
+                   "val/), a table, tar shards, CIFAR or MNIST files")
+      ->type_name(kFile);
+  command->add_option("--test", train->test, "Images to measure on after each epoch")
+      ->type_name(kFile);
+  command->add_option("-o,--output", train->output, "The run's folder (docs/training.md)")
+      ->type_name(kFolder)
+      ->required();
+  command->add_flag("--resume", train->resume, "Go on with the run that is in the folder");
+  command
+      ->add_option("-m,--model", common.model,
+                   "The model to begin with: a folder, a checkpoint file, a hub id, or 'default'")
+      ->type_name(kModel)
+      ->group("Model");
+  add_choice(*command, "--precision", common.precision, {"auto", "f32", "bf16"},
+             "Numbers that matrix products multiply; auto is f32")
+      ->group("Model");
+  command->add_option("--recipe", train->recipe_file, "How to learn: a TOML file (recipes/)")
+      ->type_name(kFile)
+      ->group("Recipe");
+  command
+      ->add_option("--set", train->overrides,
+                   "A key of the recipe and its value, optimizer.lr=1e-4")
+      ->type_name("KEY=VALUE")
+      ->group("Recipe");
+  add_shorthand(*command, "--epochs", "epochs", *train, "Times through the data (default: 30)");
+  add_shorthand(*command, "--lr", "optimizer.lr", *train, "Learning rate (default: 0.001)");
+  add_shorthand(*command, "-b,--batch", "batch", *train, "Images in a step (default: 64)");
+  common.add_output(*command);
+  command->footer(
+      "A checkpoint is a model folder that every command opens.\n"
+      "Examples:\n"
+      "  ocelli train classify photos/ -m vit-folder -o run/ --epochs 5 --lr 1e-4\n"
+      "  ocelli train --resume -o run/\n"
+      "  ocelli classify photo.jpg -m run/checkpoints/step-00000500");
+  command->callback([train, &common] { run(*train, common); });
+}
+
+}  // namespace ocelli::cli

@@ -1,0 +1,122 @@
+#include "ocelli/train/classify.h"
+
+#include <algorithm>
+
+#include "ocelli/ops/loss.h"
+#include "ocelli/ops/reduce.h"
+
+namespace ocelli {
+namespace fs = std::filesystem;
+
+namespace {
+
+class Classification final : public Objective {
+ public:
+  Classification(const ClassifierData& data, const LoaderOptions& loading, double smoothing)
+      : test_(data.test), loading_(loading), smoothing_(smoothing) {
+    loading_.transform = nullptr;
+    loading_.erasing.reset();
+    loading_.mixup.reset();
+    loading_.sampling = {.shuffle = false};
+    loading_.drop_last = false;
+  }
+
+  Tensor loss(const TrainableModel&, const Model& model, const Batch& batch) const override {
+    const bool soft = batch.labels.dtype() == DType::f32;
+    return cross_entropy(model.classify(batch.images), batch.labels,
+                         soft ? 0 : static_cast<float>(smoothing_));
+  }
+
+  std::vector<Metric> evaluate(const Model& model) const override {
+    if (!test_) return {};
+    Loader loader(test_, loading_);
+    int64_t right = 0, count = 0;
+    double loss = 0;
+    while (const std::optional<Batch> batch = loader.next()) {
+      const Tensor logits = model.classify(batch->images), found = argmax(logits);
+      loss += static_cast<double>(batch->size()) *
+              cross_entropy(logits, batch->labels).data<float>()[0];
+      count += batch->size();
+      for (int64_t i = 0; i < batch->size(); ++i) {
+        right += found.data<int32_t>()[i] == batch->labels.data<int32_t>()[i];
+      }
+    }
+    const auto n = static_cast<double>(std::max<int64_t>(count, 1));
+    return {{"test_loss", loss / n}, {"test_top1", static_cast<double>(right) / n}};
+  }
+
+  std::string best() const override { return test_ ? "test_top1" : ""; }
+
+ private:
+  std::shared_ptr<const Dataset> test_;
+  LoaderOptions loading_;
+  double smoothing_;
+};
+
+void check_classes(const Dataset& data, const std::string& path) {
+  const std::vector<std::string>& classes = data.classes();
+  check(classes.size() >= 2, "{}: {} classes; at least two are needed", path, classes.size());
+  std::vector<int64_t> counts(classes.size());
+  for (const int64_t label : data.labels()) ++counts.at(static_cast<size_t>(label));
+  const auto empty = std::ranges::find(counts, 0);
+  check(data.labels().empty() || empty == counts.end(), "{}: the class {} has no image", path,
+        empty == counts.end() ? "" : classes[static_cast<size_t>(empty - counts.begin())]);
+}
+
+std::string part_of(const std::string& path, std::initializer_list<const char*> names) {
+  for (const char* name : names) {
+    if (fs::is_directory(fs::path(path) / name)) return (fs::path(path) / name).string();
+  }
+  return {};
+}
+
+}  // namespace
+
+ClassifierData open_classifier_data(const std::string& path, const std::string& test) {
+  const std::string train_part = part_of(path, {"train"}),
+                    test_part = part_of(path, {"val", "test"});
+  const bool split = !train_part.empty() && !test_part.empty();
+  const std::string train_path = split ? train_part : path;
+  const std::string test_path = test.empty() && split ? test_part : test;
+  ClassifierData data{open_dataset(train_path, {.target = Target::label}), nullptr};
+  check_classes(*data.train, train_path);
+  if (test_path.empty()) return data;
+  data.test = open_dataset(test_path, {.target = Target::label});
+  check(data.test->classes() == data.train->classes(),
+        "{}: its classes are not those of {}, by name and in order", test_path, train_path);
+  return data;
+}
+
+Trained train_classifier(TrainableModel& model, const ClassifierData& data,
+                         const TrainRecipe& recipe, const TrainOptions& options) {
+  const std::unique_ptr<Model> built = model.build();
+  const auto& a = recipe.augment;
+  LoaderOptions loading;
+  loading.batch_size = recipe.batch;
+  loading.sampling.seed = recipe.seed;
+  loading.processor = built->image_processor();
+  loading.num_classes = static_cast<int64_t>(data.train->classes().size());
+  const auto [height, width] = loading.processor.output_size();
+  std::vector<Transform> transforms = {
+      RandomResizedCrop{.height = height, .width = width, .scale = {a.crop_scale, 1}}};
+  if (a.flip > 0) transforms.push_back(RandomHorizontalFlip{.p = a.flip});
+  if (a.trivial_augment) transforms.push_back(TrivialAugmentWide{});
+  if (a.rand_augment_ops > 0) {
+    transforms.push_back(RandAugment{.num_ops = static_cast<int>(a.rand_augment_ops),
+                                     .magnitude = static_cast<int>(a.rand_augment_magnitude)});
+  }
+  if (a.color_jitter > 0) {
+    transforms.push_back(ColorJitter{a.color_jitter, a.color_jitter, a.color_jitter});
+  }
+  loading.transform = compose(std::move(transforms));
+  if (a.erasing > 0) loading.erasing = RandomErasing{.p = a.erasing};
+  if (a.mixup > 0 || a.cutmix > 0) {
+    loading.mixup = Mixup{.mixup_alpha = a.mixup,
+                          .cutmix_alpha = a.cutmix,
+                          .label_smoothing = recipe.label_smoothing};
+  }
+  const Classification objective(data, loading, recipe.label_smoothing);
+  return train(model, objective, data.train, loading, recipe, options);
+}
+
+}  // namespace ocelli

@@ -1,0 +1,212 @@
+#include "ocelli/train/trainer.h"
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "ocelli/ops/shape.h"
+#include "ocelli/train/run.h"
+
+namespace ocelli {
+namespace fs = std::filesystem;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+std::vector<Parameter> parameters_of(const TrainableModel& model) {
+  std::vector<Parameter> parameters;
+  for (const std::string& name : model.parameters()) {
+    parameters.push_back({.name = name, .value = model.tensor(name)});
+  }
+  return parameters;
+}
+
+class Training {
+ public:
+  Training(TrainableModel& model, const Objective& objective,
+           std::shared_ptr<const Dataset> dataset, LoaderOptions loading, const TrainRecipe& recipe,
+           const TrainOptions& options)
+      : model_(model),
+        objective_(objective),
+        recipe_(recipe),
+        options_(options),
+        parameters_(grouped(model, recipe)),
+        optimizer_(parameters_, method_of(recipe)),
+        steps_per_epoch_(steps_of(*dataset, loading)),
+        total_(recipe.epochs * steps_per_epoch_),
+        schedule_(schedule_of(recipe, steps_per_epoch_)),
+        every_(std::max<int64_t>(1, std::llround(recipe.checkpoints.every_epochs *
+                                                 static_cast<double>(steps_per_epoch_)))),
+        run_(options.output,
+             {.text = options.config,
+              .total_steps = total_,
+              .keep = recipe.checkpoints.keep,
+              .metric = objective.best()},
+             options.resume) {
+    if (recipe.average > 0) average_ = std::make_unique<TrainableModel>(copy_of(model));
+    const LoaderState state = restore();
+    step_ = run_.step();
+    loader_ = std::make_unique<Loader>(std::move(dataset), std::move(loading), state);
+  }
+
+  Trained operator()() {
+    try {
+      while (step_ < total_) advance();
+      run_.write_report();
+      run_.end("finished");
+    } catch (const Error& error) {
+      stop(error);
+      throw;
+    }
+    Trained result{step_, {last_.begin(), last_.end()}, loader_->bad_samples(), {}};
+    result.checkpoint = run_.best_checkpoint().value_or(run_.last_checkpoint().value());
+    return result;
+  }
+
+ private:
+  static std::vector<Parameter> grouped(const TrainableModel& model, const TrainRecipe& recipe) {
+    std::vector<Parameter> parameters = parameters_of(model);
+    set_groups(parameters, groups_of(recipe));
+    return parameters;
+  }
+
+  static int64_t steps_of(const Dataset& dataset, const LoaderOptions& loading) {
+    const std::optional<int64_t> size =
+        loading.sampling.epoch_size > 0 ? loading.sampling.epoch_size : dataset.size();
+    check(size.has_value(), "train: how many samples an epoch has is not known: set epoch_size");
+    const int64_t each = epoch_size(loading.sampling, *size);
+    return loading.drop_last ? each / loading.batch_size
+                             : (each + loading.batch_size - 1) / loading.batch_size;
+  }
+
+  static TrainableModel copy_of(const TrainableModel& model) {
+    return TrainableModel(model.folder());
+  }
+
+  LoaderState restore() {
+    const auto checkpoint = run_.last_checkpoint();
+    if (!checkpoint) return {};
+    model_.load(*checkpoint);
+    optimizer_.load(*checkpoint / "training" / "optimizer.safetensors");
+    if (average_) average_->load(*checkpoint / "training" / "average");
+    const nlohmann::json& state = run_.state();
+    return {state.at("epoch").get<int64_t>(), state.at("batch").get<int64_t>()};
+  }
+
+  // A step, or what follows the last one of an epoch.
+  void advance() {
+    throw_if_cancelled();
+    const auto begin = Clock::now();
+    const std::optional<Batch> batch = loader_->next();
+    if (!batch) return;
+    const double loss = learn(*batch);
+    ++step_;
+    const std::chrono::duration<double> took = Clock::now() - begin;
+    const std::vector<Metric> values = {
+        {"loss", loss}, {"lr", schedule_(step_ - 1)}, {"grad_norm", norm_}};
+    log(values, {{"images_per_second", static_cast<double>(batch->size()) / took.count()}});
+    if (options_.progress) options_.progress(step_, total_);
+    if (step_ % steps_per_epoch_ == 0) evaluate();
+    if (step_ % every_ == 0 || step_ == total_) checkpoint();
+  }
+
+  double learn(const Batch& batch) {
+    std::optional<backend::UseBackend> products;
+    if (options_.precision != backend::Precision::f32) {
+      products.emplace(backend::cpu(options_.precision));
+    }
+    std::vector<Tensor> gradients;
+    double loss = 0;
+    {
+      Tape tape;
+      for (const Parameter& parameter : parameters_) {
+        if (!parameter.frozen) tape.watch(parameter.value);
+      }
+      const std::unique_ptr<Model> built = model_.build();
+      const Tensor value = objective_.loss(model_, *built, batch);
+      loss = value.data<float>()[0];
+      if (!std::isfinite(loss)) {
+        const auto bad = first_non_finite(parameters_, values());
+        fail(ErrorCode::corrupt_data, "step {}: the loss is {}; {}", step_ + 1, loss,
+             bad ? fmt::format("the first tensor that is not finite is {}", *bad)
+                 : std::string("all weights are finite: a smaller learning rate may help"));
+      }
+      const Gradients found = tape.backward(value);
+      for (const Parameter& parameter : parameters_) gradients.push_back(found(parameter.value));
+    }
+    const double most = recipe_.clip_grad_norm > 0 ? recipe_.clip_grad_norm
+                                                   : std::numeric_limits<double>::infinity();
+    try {
+      norm_ = clip_grad_norm(parameters_, gradients, most);
+    } catch (const Error& error) {
+      fail(error.code(), "step {}: {}", step_ + 1, error.what());
+    }
+    optimizer_.step(gradients, {schedule_(step_), recipe_.optimizer.weight_decay});
+    if (average_) update_average(parameters_of(*average_), parameters_of(model_), recipe_.average);
+    return loss;
+  }
+
+  std::vector<Tensor> values() const {
+    std::vector<Tensor> tensors;
+    for (const Parameter& parameter : parameters_) tensors.push_back(parameter.value);
+    return tensors;
+  }
+
+  void evaluate() {
+    const std::unique_ptr<Model> built = (average_ ? *average_ : model_).build();
+    log(objective_.evaluate(*built), {});
+  }
+
+  void log(const std::vector<Metric>& values, const std::vector<Metric>& passing) {
+    if (values.empty()) return;
+    run_.log(step_, values, passing);
+    for (const auto& [name, value] : values) last_[name] = value;
+  }
+
+  void checkpoint() {
+    const LoaderState at = loader_->state();
+    run_.checkpoint(step_, {{"epoch", at.epoch}, {"batch", at.batch}}, [&](const fs::path& folder) {
+      const fs::path training = folder / "training";
+      fs::create_directories(training);
+      model_.save(folder);
+      optimizer_.save(training / "optimizer.safetensors");
+      if (!average_) return;
+      fs::create_directories(training / "average");
+      average_->save(training / "average");
+    });
+  }
+
+  void stop(const Error& error) {
+    if (error.code() != ErrorCode::cancelled) return run_.end("failed", error.what());
+    if (step_ > run_.step()) checkpoint();
+    run_.end("cancelled");
+  }
+
+  TrainableModel& model_;
+  const Objective& objective_;
+  const TrainRecipe& recipe_;
+  const TrainOptions& options_;
+  std::vector<Parameter> parameters_;
+  Optimizer optimizer_;
+  int64_t steps_per_epoch_, total_;
+  Schedule schedule_;
+  int64_t every_;
+  RunFolder run_;
+  std::unique_ptr<TrainableModel> average_;
+  std::unique_ptr<Loader> loader_;
+  int64_t step_ = 0;
+  double norm_ = 0;
+  std::map<std::string, double> last_;
+};
+
+}  // namespace
+
+Trained train(TrainableModel& model, const Objective& objective,
+              std::shared_ptr<const Dataset> dataset, LoaderOptions loading,
+              const TrainRecipe& recipe, const TrainOptions& options) {
+  return Training(model, objective, std::move(dataset), std::move(loading), recipe, options)();
+}
+
+}  // namespace ocelli

@@ -1,0 +1,56 @@
+// The loop of training: a batch, its loss under a Tape, a step of the optimiser; in a run folder
+// that is taken up again bit for bit.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "ocelli/backend/backend.h"
+#include "ocelli/base/progress.h"
+#include "ocelli/data/loader.h"
+#include "ocelli/models/trainable.h"
+#include "ocelli/train/metrics.h"
+#include "ocelli/train/recipe.h"
+
+namespace ocelli {
+
+// What a model is to learn.
+class Objective {
+ public:
+  virtual ~Objective() = default;
+  // The mean loss of a batch, one number. `model` is built from `trained` under the Tape.
+  virtual Tensor loss(const TrainableModel& trained, const Model& model,
+                      const Batch& batch) const = 0;
+  // After each epoch: what is measured on images that are not learnt from; `model` is built to run.
+  virtual std::vector<Metric> evaluate(const Model& model) const = 0;
+  // The metric that says which checkpoint is best; empty: none.
+  virtual std::string best() const { return {}; }
+};
+
+struct TrainOptions {
+  std::filesystem::path output;  // the run folder
+  bool resume = false;
+  backend::Precision precision = backend::Precision::f32;  // of matrix products
+  std::string config;      // all of config.toml; a run is resumed with the same
+  Progress progress = {};  // in steps
+};
+
+struct Trained {
+  int64_t steps = 0;
+  std::vector<Metric> last;          // the latest value of each metric
+  std::vector<BadSample> bad;        // samples that could not be read
+  std::filesystem::path checkpoint;  // the best where there is one, else the last
+};
+
+// Trains `model` in place. A checkpoint is an ordinary model folder with training/ in it, of the
+// averaged weights beside the learnt ones where the recipe keeps an average. When a stop is asked
+// for, a checkpoint is written and cancelled is thrown. Throws corrupt_data when the loss or a
+// gradient is NaN or infinite, naming the step and the first tensor; the last checkpoint stays.
+Trained train(TrainableModel& model, const Objective& objective,
+              std::shared_ptr<const Dataset> dataset, LoaderOptions loading,
+              const TrainRecipe& recipe, const TrainOptions& options);
+
+}  // namespace ocelli
