@@ -47,11 +47,11 @@ bool is_number(std::string_view part) {
          std::ranges::all_of(part, [](char c) { return c >= '0' && c <= '9'; });
 }
 
-enum class Place { stem, block, last_norm, head };
+enum class Stage { stem, block, last_norm, head };
 
 struct Layer {
   bool vision = false;  // the tower, where there are two
-  Place place = Place::head;
+  Stage place = Stage::head;
   std::array<int, 2> block = {};  // EfficientNet's have two numbers
 };
 
@@ -61,7 +61,7 @@ Layer place_of(std::string_view name) {
   layer.vision = parts[0].starts_with("visual") || parts[0].starts_with("vision");
   for (size_t i = 0; i + 1 < parts.size(); ++i) {
     if (!is_one_of(parts[i], kBlocks) || !is_number(parts[i + 1])) continue;
-    layer.place = Place::block;
+    layer.place = Stage::block;
     layer.block[0] = std::stoi(std::string(parts[i + 1]));
     const bool two = i + 2 < parts.size() && is_number(parts[i + 2]);
     if (two) layer.block[1] = std::stoi(std::string(parts[i + 2]));
@@ -74,9 +74,9 @@ Layer place_of(std::string_view name) {
   const auto has_stem = [&](std::string_view stem) { return name.find(stem) != name.npos; };
   if (any(kHeads)) return layer;
   if (std::ranges::any_of(kStems, has_stem) || any(kStemParts)) {
-    layer.place = Place::stem;
+    layer.place = Stage::stem;
   } else if (any(kLastNorms)) {
-    layer.place = Place::last_norm;
+    layer.place = Stage::last_norm;
   }
   return layer;
 }
@@ -110,7 +110,7 @@ std::vector<int> layers_of(std::span<const Parameter> parameters) {
   std::map<bool, std::set<std::array<int, 2>>> blocks;  // of each tower, in order
   for (const Parameter& p : parameters) {
     layers.push_back(place_of(p.name));
-    if (layers.back().place == Place::block) {
+    if (layers.back().place == Stage::block) {
       blocks[layers.back().vision].insert(layers.back().block);
     }
   }
@@ -119,13 +119,13 @@ std::vector<int> layers_of(std::span<const Parameter> parameters) {
     const auto& tower = blocks[layer.vision];
     const auto depth = static_cast<int>(tower.size());
     switch (layer.place) {
-      case Place::stem: numbers.push_back(0); break;
-      case Place::block:
+      case Stage::stem: numbers.push_back(0); break;
+      case Stage::block:
         numbers.push_back(1 +
                           static_cast<int>(std::distance(tower.begin(), tower.find(layer.block))));
         break;
-      case Place::last_norm: numbers.push_back(depth); break;
-      case Place::head: numbers.push_back(depth + 1); break;
+      case Stage::last_norm: numbers.push_back(depth); break;
+      case Stage::head: numbers.push_back(depth + 1); break;
     }
   }
   return numbers;
