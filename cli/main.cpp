@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <set>
 #include <system_error>
 
 #include "cli/common.h"
@@ -110,8 +111,9 @@ int main(int argc, char** argv) {
   cli::Common common;
   CLI::App app("One engine for large vision models", "ocelli");
   set_up(app, common);
+  std::set<std::string> said;  // once each: training builds its model at every step
   set_log_callback([&](LogLevel level, const std::string& message) {
-    if (common.quiet) return;
+    if (common.quiet || !said.insert(message).second) return;
     cli::print_message(
         fmt::format("ocelli: {}{}", level == LogLevel::warning ? "warning: " : "", message));
   });

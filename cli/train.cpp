@@ -87,6 +87,7 @@ void add_shorthand(CLI::App& command, const std::string& name, const std::string
           name,
           [key, &train](const std::string& value) { train.overrides.push_back(key + "=" + value); },
           description)
+      ->take_last()
       ->type_name(kNumber)
       ->group("Recipe");
 }

@@ -77,6 +77,9 @@ class Training {
         loading.sampling.epoch_size > 0 ? loading.sampling.epoch_size : dataset.size();
     check(size.has_value(), "train: how many samples an epoch has is not known: set epoch_size");
     const int64_t each = epoch_size(loading.sampling, *size);
+    check(loading.batch_size <= each,
+          "train: a batch of {} is larger than the {} samples of an epoch", loading.batch_size,
+          each);
     return loading.drop_last ? each / loading.batch_size
                              : (each + loading.batch_size - 1) / loading.batch_size;
   }
@@ -180,8 +183,11 @@ class Training {
 
   void stop(const Error& error) {
     if (error.code() != ErrorCode::cancelled) return run_.end("failed", error.what());
+    // Writing a checkpoint would stop, too; a second request ends it.
+    clear_cancel();
     if (step_ > run_.step()) checkpoint();
     run_.end("cancelled");
+    request_cancel();
   }
 
   TrainableModel& model_;

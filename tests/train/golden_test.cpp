@@ -1,5 +1,5 @@
 // Whole models: the loss and the gradient of every parameter, as PyTorch has them
-// (tools/goldens/gradients.py, gradients.safetensors beside a tiny model).
+// (tools/goldens/gradients.py, training.py; files beside a tiny model).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -7,11 +7,10 @@
 
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/models/trainable.h"
-#include "ocelli/ops/elementwise.h"
-#include "ocelli/ops/linear.h"
 #include "ocelli/ops/loss.h"
-#include "ocelli/ops/norm.h"
 #include "ocelli/tensor/convert.h"
+#include "ocelli/train/contrastive.h"
+#include "ocelli/train/optimizer.h"
 
 namespace ocelli {
 namespace {
@@ -20,10 +19,10 @@ namespace fs = std::filesystem;
 
 const fs::path kFolder = fs::path(OCELLI_SOURCE_DIR) / "tests" / "goldens";
 
-std::vector<std::string> names_with_gradients() {
+std::vector<std::string> names_with(const char* file) {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(kFolder)) {
-    if (fs::exists(entry.path() / "gradients.safetensors")) {
+    if (fs::exists(entry.path() / file)) {
       names.push_back(entry.path().filename());
     }
   }
@@ -38,24 +37,15 @@ ModelFolder open(const fs::path& folder) {
   fail(ErrorCode::not_found, "{}: no checkpoint", folder.string());
 }
 
-Tensor classes(int64_t count) {
-  const Tensor t = Tensor::empty({count}, DType::i32);
-  for (int64_t i = 0; i < count; ++i) t.data<int32_t>()[i] = static_cast<int32_t>(i);
-  return t;
-}
-
-// CLIP's loss, Radford et al. 2021, or SigLIP's where there is a bias.
-Tensor contrastive(const TrainableModel& trained, const Tensor& images, const Tensor& texts) {
-  const Tensor scale = exp(trained.tensor("logit_scale"));
-  const Tensor logits = matmul(normalize(images), normalize(texts).transpose(0, 1)) * scale;
-  const int64_t count = images.size(0);
-  if (trained.tensors().contains("logit_bias")) {
-    const Tensor same = Tensor::zeros({count, count});
-    for (int64_t i = 0; i < count; ++i) same.data<float>()[i * count + i] = 1;
-    return sigmoid_cross_entropy(logits + trained.tensor("logit_bias"), same);
+// Of the batch in the file: images with texts, or with labels.
+Tensor loss_of(const TrainableModel& trained, const Safetensors& batch) {
+  const Tensor pixels = contiguous(batch.load("pixels").permute({0, 2, 3, 1}));
+  const std::unique_ptr<Model> model = trained.build();
+  if (!model->has_text()) {
+    return cross_entropy(model->classify(pixels), to(batch.load("labels"), DType::i32));
   }
-  const Tensor right = classes(count);
-  return (cross_entropy(logits, right) + cross_entropy(logits.transpose(0, 1), right)) * 0.5f;
+  return contrastive_loss(trained, model->embed_image(pixels),
+                          model->embed_text(to(batch.load("ids"), DType::i32), {}));
 }
 
 class GradientGolden : public testing::TestWithParam<std::string> {};
@@ -64,15 +54,9 @@ TEST_P(GradientGolden, EqualsPyTorch) {
   const fs::path folder = kFolder / GetParam();
   const Safetensors expected(folder / "gradients.safetensors");
   const TrainableModel trained(open(folder));
-  const Tensor pixels = contiguous(expected.load("pixels").permute({0, 2, 3, 1}));
   Tape tape;
   trained.watch(tape);
-  const std::unique_ptr<Model> model = trained.build();
-  const Tensor loss =
-      model->has_text()
-          ? contrastive(trained, model->embed_image(pixels),
-                        model->embed_text(to(expected.load("ids"), DType::i32), {}))
-          : cross_entropy(model->classify(pixels), to(expected.load("labels"), DType::i32));
+  const Tensor loss = loss_of(trained, expected);
   const float right = expected.load("loss").data<float>()[0];
   EXPECT_NEAR(loss.data<float>()[0], right, 1e-4f * std::abs(right));
   const Gradients gradients = tape.backward(loss);
@@ -96,7 +80,38 @@ TEST_P(GradientGolden, EqualsPyTorch) {
   EXPECT_GT(compared, 10);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, GradientGolden, testing::ValuesIn(names_with_gradients()),
+class LossesGolden : public testing::TestWithParam<std::string> {};
+
+TEST_P(LossesGolden, TwentyStepsOfAdamWEqualPyTorch) {
+  const fs::path folder = kFolder / GetParam();
+  const Safetensors batch(folder / "losses.safetensors");
+  const TrainableModel trained(open(folder));
+  std::vector<Parameter> parameters;
+  for (const std::string& name : trained.parameters()) {
+    const Tensor value = trained.tensor(name);
+    parameters.push_back({.name = name, .value = value, .decay = value.rank() > 1});
+  }
+  Optimizer optimizer(parameters, AdamW{});
+  const Tensor expected = batch.load("losses");
+  for (int64_t step = 0; step < expected.numel(); ++step) {
+    Tape tape;
+    trained.watch(tape);
+    const Tensor loss = loss_of(trained, batch);
+    const float right = expected.data<float>()[step];
+    EXPECT_NEAR(loss.data<float>()[0], right, 1e-4f * std::abs(right)) << "step " << step;
+    const Gradients found = tape.backward(loss);
+    std::vector<Tensor> gradients;
+    for (const Parameter& parameter : parameters) gradients.push_back(found(parameter.value));
+    clip_grad_norm(parameters, gradients, 1.0);
+    optimizer.step(gradients, {.lr = 1e-4, .weight_decay = 0.05});
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, LossesGolden, testing::ValuesIn(names_with("losses.safetensors")),
+                         [](const auto& name) { return name.param; });
+
+INSTANTIATE_TEST_SUITE_P(Models, GradientGolden,
+                         testing::ValuesIn(names_with("gradients.safetensors")),
                          [](const auto& name) { return name.param; });
 
 }  // namespace
