@@ -147,6 +147,7 @@ class Training {
       fail(error.code(), "step {}: {}", step_ + 1, error.what());
     }
     optimizer_.step(gradients, {schedule_(step_), recipe_.optimizer.weight_decay});
+    objective_.after_step(model_);
     if (average_) update_average(parameters_of(*average_), parameters_of(model_), recipe_.average);
     return loss;
   }

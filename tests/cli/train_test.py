@@ -47,6 +47,18 @@ class Train(Case):
         self.assertEqual(self.json("runs", "run")[0]["status"], "finished")
         self.assertIn("test_top1", pathlib.Path("run/report.html").read_text())
 
+    def test_captions_find_their_images(self):
+        clip = fixtures.clip()
+        rows = [f"photos/{name}/{i}_{image}\ta {name}" for name, image in CLASSES.items() for i in range(1)]
+        pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
+        result = self.json("train", "contrastive", "captions.tsv", "--test", "captions.tsv", "-m", clip, "-o", "run",
+                           "--epochs", "60", "--lr", "0.003", "-b", "3")
+        self.assertEqual(result["metrics"]["test_recall1"], 1)
+        self.assertLess(result["metrics"]["loss"], 0.3)
+        self.json("match", "photos/coffee/0_coffee.png", "--texts", "captions.tsv", "-m", result["checkpoint"])
+        error = self.run_program("train", "contrastive", "captions.tsv", "-m", VIT, "-o", "b", "-b", "3", status=66).stderr
+        self.assertIn("no tokenizer", error)
+
     def start(self, *arguments):
         return subprocess.Popen([PROGRAM, "train", *arguments, "-q"], env=self.environment,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
