@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "ocelli/backend/backend.h"
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/models/trainable.h"
 #include "ocelli/ops/elementwise.h"
@@ -58,21 +59,25 @@ Tensor contrastive(const TrainableModel& trained, const Tensor& images, const Te
   return (cross_entropy(logits, right) + cross_entropy(logits.transpose(0, 1), right)) * 0.5f;
 }
 
+Tensor loss_of(const TrainableModel& trained, const Safetensors& inputs) {
+  const Tensor pixels = contiguous(inputs.load("pixels").permute({0, 2, 3, 1}));
+  const std::unique_ptr<Model> model = trained.build();
+  if (!model->has_text()) {
+    return cross_entropy(model->classify(pixels), to(inputs.load("labels"), DType::i32));
+  }
+  return contrastive(trained, model->embed_image(pixels),
+                     model->embed_text(to(inputs.load("ids"), DType::i32), {}));
+}
+
 class GradientGolden : public testing::TestWithParam<std::string> {};
 
 TEST_P(GradientGolden, EqualsPyTorch) {
   const fs::path folder = kFolder / GetParam();
   const Safetensors expected(folder / "gradients.safetensors");
   const TrainableModel trained(open(folder));
-  const Tensor pixels = contiguous(expected.load("pixels").permute({0, 2, 3, 1}));
   Tape tape;
   trained.watch(tape);
-  const std::unique_ptr<Model> model = trained.build();
-  const Tensor loss =
-      model->has_text()
-          ? contrastive(trained, model->embed_image(pixels),
-                        model->embed_text(to(expected.load("ids"), DType::i32), {}))
-          : cross_entropy(model->classify(pixels), to(expected.load("labels"), DType::i32));
+  const Tensor loss = loss_of(trained, expected);
   const float right = expected.load("loss").data<float>()[0];
   EXPECT_NEAR(loss.data<float>()[0], right, 1e-4f * std::abs(right));
   const Gradients gradients = tape.backward(loss);
@@ -91,6 +96,39 @@ TEST_P(GradientGolden, EqualsPyTorch) {
     }
     // Of what is zero but for rounding (the bias of keys), nothing is asked.
     EXPECT_LE(error, 1e-4 * largest + 1e-6) << name;
+    ++compared;
+  }
+  EXPECT_GT(compared, 10);
+}
+
+double dot(const Tensor& a, const Tensor& b) {
+  double sum = 0;
+  for (int64_t i = 0; i < a.numel(); ++i) sum += double{a.data<float>()[i]} * b.data<float>()[i];
+  return sum;
+}
+
+TEST_P(GradientGolden, OfBf16PointTheSameWay) {
+  const fs::path folder = kFolder / GetParam();
+  const Safetensors expected(folder / "gradients.safetensors");
+  const TrainableModel trained(open(folder));
+  const backend::UseBackend scope(backend::cpu(backend::Precision::bf16));
+  Tape tape;
+  trained.watch(tape);
+  const Gradients gradients = tape.backward(loss_of(trained, expected));
+  double largest = 0;
+  for (const TensorInfo& info : expected.tensors()) {
+    if (!info.name.starts_with("grad.")) continue;
+    const Tensor g = expected.load(info.name);
+    largest = std::max(largest, dot(g, g) / static_cast<double>(g.numel()));
+  }
+  int compared = 0;
+  for (const std::string& name : trained.parameters()) {
+    const Tensor actual = gradients(trained.tensor(name));
+    if (!actual.defined()) continue;
+    const Tensor g = expected.load("grad." + name);
+    // Of what is zero but for rounding (the bias of keys), nothing is asked.
+    if (dot(g, g) / static_cast<double>(g.numel()) < 1e-10 * largest) continue;
+    EXPECT_GE(dot(actual, g) / std::sqrt(dot(actual, actual) * dot(g, g)), 0.998) << name;
     ++compared;
   }
   EXPECT_GT(compared, 10);
