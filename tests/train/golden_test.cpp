@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 
+#include "ocelli/backend/backend.h"
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/models/trainable.h"
 #include "ocelli/ops/loss.h"
@@ -75,6 +76,39 @@ TEST_P(GradientGolden, EqualsPyTorch) {
     }
     // Of what is zero but for rounding (the bias of keys), nothing is asked.
     EXPECT_LE(error, 1e-4 * largest + 1e-6) << name;
+    ++compared;
+  }
+  EXPECT_GT(compared, 10);
+}
+
+double dot(const Tensor& a, const Tensor& b) {
+  double sum = 0;
+  for (int64_t i = 0; i < a.numel(); ++i) sum += double{a.data<float>()[i]} * b.data<float>()[i];
+  return sum;
+}
+
+TEST_P(GradientGolden, OfBf16PointTheSameWay) {
+  const fs::path folder = kFolder / GetParam();
+  const Safetensors expected(folder / "gradients.safetensors");
+  const TrainableModel trained(open(folder));
+  const backend::UseBackend scope(backend::cpu(backend::Precision::bf16));
+  Tape tape;
+  trained.watch(tape);
+  const Gradients gradients = tape.backward(loss_of(trained, expected));
+  double largest = 0;
+  for (const TensorInfo& info : expected.tensors()) {
+    if (!info.name.starts_with("grad.")) continue;
+    const Tensor g = expected.load(info.name);
+    largest = std::max(largest, dot(g, g) / static_cast<double>(g.numel()));
+  }
+  int compared = 0;
+  for (const std::string& name : trained.parameters()) {
+    const Tensor actual = gradients(trained.tensor(name));
+    if (!actual.defined()) continue;
+    const Tensor g = expected.load("grad." + name);
+    // Of what is zero but for rounding (the bias of keys), nothing is asked.
+    if (dot(g, g) / static_cast<double>(g.numel()) < 1e-10 * largest) continue;
+    EXPECT_GE(dot(actual, g) / std::sqrt(dot(actual, actual) * dot(g, g)), 0.998) << name;
     ++compared;
   }
   EXPECT_GT(compared, 10);
