@@ -5,8 +5,10 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import tarfile
+import time
 import unittest
 
 from support import PROGRAM, VIT, Case
@@ -188,6 +190,35 @@ class Curate(Case):
         self.assertIn("File too large", result.stderr)
         self.curate("photos", "-o", "out", "--resume")
         self.assertEqual(len(os.listdir("out/images")), 4)
+
+    def test_killed_at_random_moments(self):
+        for i in range(24):
+            photo(f"heap/{i:02}.ppm", i % 20, side=64)
+        pathlib.Path("heap/empty.jpg").touch()
+        pathlib.Path("r.toml").write_text("[retrieve]\ntarget = 8\n")
+        arguments = ["heap", "-m", VIT, "--recipe", "r.toml", "-q", "-o"]
+        begin = time.monotonic()
+        self.run_program("curate", *arguments, "whole")
+        duration = time.monotonic() - begin
+
+        def result(output):
+            images = sorted(pathlib.Path(output, "images").iterdir())
+            return self.manifest(output), [(image.name, image.read_bytes()) for image in images]
+
+        self.assertEqual(len(result("whole")[1]), 8)
+        moments = random.Random(4)
+        kills = 0
+        for _ in range(10):
+            shutil.rmtree("out", ignore_errors=True)
+            for i in range(5):
+                process = subprocess.Popen([PROGRAM, "curate", *arguments, "out", *["--resume"] * (i > 0)],
+                                           env=self.environment, stderr=subprocess.DEVNULL)
+                time.sleep(moments.uniform(0, duration / 2))
+                process.send_signal(signal.SIGKILL)
+                kills += process.wait() == -signal.SIGKILL
+            self.run_program("curate", *arguments, "out", "--resume")
+            self.assertEqual(result("out"), result("whole"))
+        self.assertGreater(kills, 10)
 
 
 if __name__ == "__main__":
