@@ -7,8 +7,9 @@
 
 `make` takes 160 originals, makes two copies of each by one or two of the changes below, and adds 160
 photographs that are no copies: for the most part of few classes, so that the same class is there
-many times. The usual changes are the protocol's; the two other lists are what nothing was tuned with. `score` ranks all pairs of the 640 images by the scores that were given (none: 0). Pairs
-of an original and its copy, and of the two copies, are the ones to find. Needs Pillow, numpy."""
+many times. The usual changes are the protocol's; docs/curation.md says what was tuned with which.
+`score` ranks all pairs of the 640 images by the scores that were given (none: 0). Pairs of an original
+and its copy, and of the two copies, are the ones to find. Needs Pillow, numpy."""
 import argparse
 import itertools
 import json
@@ -358,7 +359,8 @@ def barrel(image, rng):
 
 
 def fog(image, rng):
-    return Image.blend(image, Image.new("RGB", image.size, rng.choice(["white", "black", "#a63"])), rng.uniform(0.5, 0.75)), {}
+    haze = Image.new("RGB", image.size, rng.choice(["white", "black", "#a63"]))
+    return Image.blend(image, haze, rng.uniform(0.5, 0.75)), {}
 
 
 def screen_photo(image, rng):

@@ -6,7 +6,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto bytes = copy_of(data, size);
   try {
     const FaissRows rows = parse_faiss(*bytes, "fuzz");
-    std::vector<float> row(rows.width);
+    std::vector<float> row(rows.values.size() / sizeof(float));  // for one at least
     for (int64_t i = 0; i < rows.count; ++i) rows.copy(i, row.data());
   } catch (const Error&) {
   }
