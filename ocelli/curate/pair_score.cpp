@@ -156,7 +156,8 @@ std::optional<PairEvidence> compare(const ImageSketch& a, const ImageSketch& b, 
   add_votes(a, b, all);
   add_whole_frames(a.grey, b.grey, all);
   for (const bool edges : {false, true}) {
-    if (evidence.agreement.median > kSure) break;
+    // Edges of a frame alone are soon found to agree; keypoints say that there is more.
+    if (edges && (evidence.agreement.median > kSure || evidence.keypoints < kSpeaking)) break;
     std::vector<Hypothesis> some;
     std::ranges::copy_if(all, std::back_inserter(some),
                          [&](const Hypothesis& h) { return (h.tones == Tones::any) == edges; });

@@ -80,6 +80,14 @@ class Curate(Case):
         self.assertGreater(best["score"], 0.9)
         self.assertIn("negative", best["why"])
 
+    def test_dedup_takes_no_sky_for_another_in_the_same_frame(self):
+        side = 256
+        for name, colour in (("clear", lambda y: (130, 160, 210)), ("cloudy", lambda y: (160 + y // 8,) * 3)):
+            pixels = b"".join(bytes((90, 90, 90) if x < 2 or y < 1 else colour(y)) for y in range(side) for x in range(side))
+            pathlib.Path("skies").mkdir(exist_ok=True)
+            pathlib.Path(f"skies/{name}.ppm").write_bytes(b"P6 %d %d 255\n" % (side, side) + pixels)
+        self.assertEqual(self.json("dedup", "skies", "-m", VIT)["groups"], [])
+
     def test_dedup_against_a_test_set_keeps_all_of_it(self):
         os.makedirs("test")
         shutil.copy("photos/2.ppm", "test/x.ppm")
