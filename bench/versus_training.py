@@ -56,12 +56,14 @@ def main():
         for precision in args.precisions.split(","):
             if args.train_step == "peer":
                 return peer(model, precision, args.batch, args.steps, args.threads)
-            ours = subprocess.check_output([args.train_step, model, precision, *common], env=env, text=True)
-            theirs = subprocess.check_output(
-                [sys.executable, __file__, "peer", "--models", model, "--precisions", precision,
-                 "--threads", str(args.threads), *common], env=env, text=True)
+            command = [args.train_step, model, precision, *common]
+            ours = subprocess.check_output(command, env=env, text=True)
+            command = [sys.executable, __file__, "peer", "--models", model, "--precisions", precision,
+                       "--threads", str(args.threads), *common]
+            theirs = subprocess.check_output(command, env=env, text=True)
             rate = [float(re.search(r"([\d.]+) img/s", text)[1]) for text in (ours, theirs)]
-            print(ours.strip(), f"\n  PyTorch eager: {theirs.strip()}; {rate[0] / rate[1]:.2f} times", flush=True)
+            print(ours.strip())
+            print(f"  PyTorch eager: {theirs.strip()}; {rate[0] / rate[1]:.2f} times", flush=True)
 
 
 if __name__ == "__main__":
