@@ -47,9 +47,9 @@ void set_up(CLI::App& app, cli::Common& common) {
   cli::add_knn(app, common);
   cli::add_dedup(app, common);
   cli::add_curate(app, common);
+  cli::add_train(app, common);
   cli::add_runs(app, common);
   cli::add_plot(app, common);
-  cli::add_train(app, common);
   cli::add_info(app, common);
   cli::add_convert(app, common);
   cli::add_bench(app, common);

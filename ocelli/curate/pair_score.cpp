@@ -19,6 +19,7 @@ constexpr float kSure = 0.7f;        // agreement without a look at the edges
 // What brings two pictures together.
 constexpr float kNearCosine = 0.3f;
 constexpr int kSpeaking = 5;  // keypoints that agree
+constexpr int kEdgesSpeak = 10;  // of which edges alone need more
 
 // Height and width in patches, of about the model's own area and the picture's aspect.
 std::array<int64_t, 2> grid_of(const OpenModel& opened, const Image& image, int64_t patch) {
@@ -157,7 +158,7 @@ std::optional<PairEvidence> compare(const ImageSketch& a, const ImageSketch& b, 
   add_whole_frames(a.grey, b.grey, all);
   for (const bool edges : {false, true}) {
     // Edges of a frame alone are soon found to agree; keypoints say that there is more.
-    if (edges && (evidence.agreement.median > kSure || evidence.keypoints < kSpeaking)) break;
+    if (edges && (evidence.agreement.median > kSure || evidence.keypoints < kEdgesSpeak)) break;
     std::vector<Hypothesis> some;
     std::ranges::copy_if(all, std::back_inserter(some),
                          [&](const Hypothesis& h) { return (h.tones == Tones::any) == edges; });
