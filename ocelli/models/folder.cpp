@@ -9,8 +9,6 @@
 namespace ocelli {
 namespace fs = std::filesystem;
 
-namespace {
-
 Config read_config(const fs::path& path) {
   if (!fs::exists(path)) return {};
   auto json = nlohmann::json::parse(read_file(path), nullptr, /*allow_exceptions=*/false);
@@ -20,7 +18,25 @@ Config read_config(const fs::path& path) {
   return {std::move(json), path.string()};
 }
 
-}  // namespace
+std::vector<SentenceModule> sentence_modules(const fs::path& folder) {
+  const fs::path file = folder / "modules.json";
+  if (!fs::exists(file)) return {};
+  const auto list = nlohmann::json::parse(read_file(file), nullptr, /*allow_exceptions=*/false);
+  if (!list.is_array()) fail(ErrorCode::corrupt_data, "{}: not a JSON array", file.string());
+  std::vector<SentenceModule> modules;
+  for (const nlohmann::json& entry : list) {
+    const Config module(entry, file.string());
+    const auto type = module.require<std::string>("type");
+    modules.push_back(
+        {type.substr(type.rfind('.') + 1), module.get<std::string>("path", std::string())});
+    const fs::path& path = modules.back().path;
+    if (path.is_absolute() || std::ranges::find(path, "..") != path.end()) {
+      fail(ErrorCode::corrupt_data, "{}: '{}' leads out of the folder", file.string(),
+           path.string());
+    }
+  }
+  return modules;
+}
 
 ModelFolder ModelFolder::open(const fs::path& path) {
   if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
@@ -70,6 +86,12 @@ void copy_model_texts(const fs::path& from, const fs::path& to) {
   for (const auto& entry : fs::directory_iterator(from)) {
     if (!entry.is_regular_file() || !belongs_to_model(entry.path())) continue;
     write_file(to / entry.path().filename(), read_file(entry.path()));
+  }
+  for (const SentenceModule& module : sentence_modules(from)) {
+    const fs::path config = module.path / "config.json";
+    if (module.path.empty() || !fs::exists(from / config)) continue;
+    fs::create_directories(to / module.path);
+    write_file(to / config, read_file(from / config));
   }
 }
 

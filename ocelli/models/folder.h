@@ -72,6 +72,16 @@ class Config {
   std::string place_;
 };
 
+// An empty Config where there is no such file. Throws corrupt_data for what is no JSON object.
+Config read_config(const std::filesystem::path& path);
+
+// What sentence-transformers does one after the other: modules.json. Empty without that file.
+struct SentenceModule {
+  std::string kind;            // "Transformer", "Pooling", "Normalize", ...
+  std::filesystem::path path;  // of its configuration, relative to the folder
+};
+std::vector<SentenceModule> sentence_modules(const std::filesystem::path& folder);
+
 struct ModelFolder {
   std::filesystem::path path;  // the folder (a lone checkpoint's parent)
   Config config;               // config.json

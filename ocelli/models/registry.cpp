@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "ocelli/models/bert.h"
 #include "ocelli/models/clip.h"
 #include "ocelli/models/dinov2.h"
 #include "ocelli/models/dinov3.h"
@@ -14,7 +15,7 @@ namespace ocelli {
 std::span<const Family* const> families() {
   static const std::array kFamilies = {
       &kDinov2Family,  // before vit, for which Meta's checkpoints would pass
-      &kDinov3Family, &kVitFamily, &kClipFamily, &kSiglipFamily, &kEfficientNetFamily,
+      &kDinov3Family, &kVitFamily, &kClipFamily, &kSiglipFamily, &kEfficientNetFamily, &kBertFamily,
   };
   return kFamilies;
 }

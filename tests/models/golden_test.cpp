@@ -90,6 +90,15 @@ Opened open(const fs::path& path) {
   return result;
 }
 
+// Of the ids in the file, with the mask of their padding where there is one.
+Tensor embed_text(const Model& model, const Safetensors& file, const std::string& input) {
+  const std::string mask = input + ".attention_mask";
+  const bool padded = std::ranges::any_of(
+      file.tensors(), [&](const TensorInfo& info) { return info.name == mask; });
+  return model.embed_text(to(file.load(input + ".ids"), DType::i32),
+                          padded ? to(file.load(mask), DType::u8) : Tensor());
+}
+
 void compare(const std::string& name) {
   const fs::path path = kGoldens / name;
   const Safetensors expected(path / "expected.safetensors");
@@ -111,7 +120,7 @@ void compare(const std::string& name) {
     const size_t dot = info.name.find('.');
     const std::string input = info.name.substr(0, dot), what = info.name.substr(dot + 1);
     const std::string place = name + ": " + info.name;
-    if (what == "pixels" || what == "ids" || what == "mask") continue;
+    if (what == "pixels" || what == "ids" || what == "mask" || what == "attention_mask") continue;
     const Tensor value = expected.load(info.name);
     const auto number = [&] { return std::stoi(what.substr(what.find('.') + 1)); };
     if (what == "logits")
@@ -132,8 +141,7 @@ void compare(const std::string& name) {
     } else if (what == "patch_embeddings")
       expect_close(model.embed_patches(inputs.at(input)), value, place);
     else if (what == "text_embedding") {
-      const Tensor ids = to(expected.load(input + ".ids"), DType::i32);
-      expect_close(model.embed_text(ids, Tensor()), value, place);
+      expect_close(embed_text(model, expected, input), value, place);
     } else if (what == "scale") {
       EXPECT_NEAR(model.similarity().scale, value.data<float>()[0], 1e-4 * value.data<float>()[0])
           << place;
@@ -182,8 +190,7 @@ std::map<std::string, Tensor> answers(const std::string& name, backend::Precisio
   for (const TensorInfo& info : expected.tensors()) {
     const std::string input = info.name.substr(0, info.name.find('.'));
     if (info.name.ends_with(".text_embedding")) {
-      results[info.name] =
-          opened.model->embed_text(to(expected.load(input + ".ids"), DType::i32), Tensor());
+      results[info.name] = contiguous(embed_text(*opened.model, expected, input));
     }
     const bool logits = info.name.ends_with(".logits");
     const auto& infos = expected.tensors();

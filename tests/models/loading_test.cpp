@@ -127,5 +127,53 @@ TEST_F(Loading, DamagedConfigIsNamed) {
   EXPECT_THROW(ModelFolder::open(folder_), Error);
 }
 
+class Sentences : public testing::Test {
+ protected:
+  Sentences() {
+    const fs::path golden = kGolden.parent_path() / "bert_sentence_mean";
+    copy_model_texts(golden, folder_);
+    fs::copy(golden / "model.safetensors", folder_ / "model.safetensors");
+  }
+
+  std::string error() const {
+    try {
+      const ModelFolder folder = ModelFolder::open(folder_);
+      find_family(folder).load(folder, Weights(folder.checkpoint));
+      return {};
+    } catch (const Error& error) {
+      return error.what();
+    }
+  }
+
+  TempFolder temp_;
+  const fs::path folder_ = temp_.path();
+};
+
+TEST_F(Sentences, TextsAreCopiedWithTheirModules) {
+  EXPECT_EQ(error(), "");
+}
+
+TEST_F(Sentences, MissingPoolingIsNamed) {
+  fs::remove(folder_ / "1_Pooling/config.json");
+  EXPECT_NE(error().find("1_Pooling/config.json"), std::string::npos) << error();
+}
+
+TEST_F(Sentences, OtherPoolingIsRefused) {
+  write_file(folder_ / "1_Pooling/config.json", R"({"pooling_mode_max_tokens": true})");
+  EXPECT_NE(error().find("pooling_mode_max_tokens"), std::string::npos) << error();
+}
+
+TEST_F(Sentences, OtherModulesAreRefused) {
+  write_file(folder_ / "modules.json",
+             R"([{"type": "sentence_transformers.models.Dense", "path": "2_Dense"}])");
+  EXPECT_NE(error().find("Dense"), std::string::npos) << error();
+}
+
+TEST_F(Sentences, ModulesStayInTheFolder) {
+  write_file(folder_ / "modules.json",
+             R"([{"type": "sentence_transformers.models.Pooling", "path": "../1_Pooling"}])");
+  EXPECT_NE(error().find("leads out"), std::string::npos) << error();
+}
+
 }  // namespace
 }  // namespace ocelli
