@@ -4,6 +4,7 @@
 #include "ocelli/base/file.h"
 #include "ocelli/base/log.h"
 #include "ocelli/hub/resolve.h"
+#include "ocelli/models/dual_encoder.h"
 #include "ocelli/train/classify.h"
 #include "ocelli/train/contrastive.h"
 
@@ -14,6 +15,7 @@ const std::vector<std::string> kTasks = {"classify", "contrastive"};
 
 struct Train {
   std::string task, data, test, output, recipe_file;
+  std::string image, text;  // towers of a new model
   std::vector<std::string> overrides;
   bool resume = false;
   TrainRecipe recipe;
@@ -26,6 +28,8 @@ std::vector<Setting> settings_of(Train& train, Common& common) {
   settings.push_back({"run.data", &train.data});
   settings.push_back({"run.test", &train.test});
   settings.push_back({"run.model", &common.model});
+  settings.push_back({"run.image", &train.image});
+  settings.push_back({"run.text", &train.text});
   settings.push_back({"run.precision", &common.precision, 0, 0, {"auto", "f32", "bf16"}});
   return settings;
 }
@@ -77,15 +81,26 @@ Trained learn_classes(const Train& train, const Common& common, TrainableModel& 
 Trained learn_captions(const Train& train, TrainableModel& model, const TrainOptions& options) {
   CaptionData data{open_dataset(train.data, {.target = Target::caption}), nullptr};
   if (!train.test.empty()) data.test = open_dataset(train.test, {.target = Target::caption});
-  const auto tokenizer = open_tokenizer(model.folder().path);
+  const auto tokenizer = open_tokenizer(model.folder().tokenizer_folder());
   return train_contrastive(model, data, *tokenizer, train.recipe, options);
+}
+
+ModelFolder begin_with(const Train& train, const Common& common) {
+  const auto resolve = [&](const std::string& model) {
+    return hub::resolve(model, hub::Settings::from_environment(),
+                        common.progress("downloading", Unit::bytes));
+  };
+  if (train.image.empty() && train.text.empty()) return ModelFolder::open(resolve(common.model));
+  check(!train.image.empty() && !train.text.empty() && train.task == "contrastive",
+        "train: --image and --text go together, and with contrastive");
+  const auto& sizes = train.recipe.projections;
+  return new_dual_encoder(resolve(train.image), resolve(train.text), {sizes.width, sizes.hidden},
+                          train.recipe.seed);
 }
 
 void run(Train& train, Common& common) {
   read_recipe(train, common);
-  TrainableModel model(
-      ModelFolder::open(hub::resolve(common.model, hub::Settings::from_environment(),
-                                     common.progress("downloading", Unit::bytes))));
+  TrainableModel model(begin_with(train, common));
   const TrainOptions options{.output = train.output,
                              .resume = train.resume,
                              .precision = parse_precision(common.precision),
@@ -133,6 +148,14 @@ void add_train(CLI::App& app, Common& common) {
   command
       ->add_option("-m,--model", common.model,
                    "The model to begin with: a folder, a checkpoint file, a hub id, or 'default'")
+      ->type_name(kModel)
+      ->group("Model");
+  command
+      ->add_option("--image", train->image,
+                   "A new model over this image tower, which does not learn, for contrastive")
+      ->type_name(kModel)
+      ->group("Model");
+  command->add_option("--text", train->text, "And this text tower")
       ->type_name(kModel)
       ->group("Model");
   add_choice(*command, "--precision", common.precision, {"auto", "f32", "bf16"},

@@ -63,7 +63,7 @@ backend::Precision parse_precision(const std::string& name) {
 }
 
 const Tokenizer& OpenModel::tokenizer() const {
-  std::call_once(once_, [this] { tokenizer_ = open_tokenizer(folder.path); });
+  std::call_once(once_, [this] { tokenizer_ = open_tokenizer(folder.tokenizer_folder()); });
   return *tokenizer_;
 }
 

@@ -5,6 +5,7 @@
 
 #include "ocelli/base/file.h"
 #include "ocelli/formats/checkpoint.h"
+#include "ocelli/formats/joined_source.h"
 
 namespace ocelli {
 namespace fs = std::filesystem;
@@ -38,7 +39,10 @@ std::vector<SentenceModule> sentence_modules(const fs::path& folder) {
   return modules;
 }
 
-ModelFolder ModelFolder::open(const fs::path& path) {
+namespace {
+
+// A model by itself: its towers, if it has any, are not opened.
+ModelFolder open_alone(const fs::path& path) {
   if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
   ModelFolder folder;
   folder.path = fs::is_directory(path) ? path : path.parent_path();
@@ -47,6 +51,47 @@ ModelFolder ModelFolder::open(const fs::path& path) {
   folder.processor = read_config(folder.path / "preprocessor_config.json");
   folder.checkpoint = open_checkpoint(path);
   return folder;
+}
+
+}  // namespace
+
+ModelFolder ModelFolder::open(const fs::path& path) {
+  ModelFolder folder = open_alone(path);
+  for (const auto& [field, prefix] : kTowerFolders) {
+    if (!folder.config.has(field)) continue;
+    const fs::path tower = folder.path / folder.config.require<std::string>(field);
+    if (!fs::exists(tower)) {
+      fail(ErrorCode::not_found, "{}: the field '{}' names {}, which is not there",
+           folder.config.place(), field, tower.lexically_normal().string());
+    }
+    folder.towers[prefix] = std::make_shared<ModelFolder>(open_alone(tower));
+  }
+  if (!folder.towers.empty()) join_towers(folder);
+  return folder;
+}
+
+void join_towers(ModelFolder& folder) {
+  JoinedSource::Parts parts = {{"", folder.checkpoint}};
+  for (const auto& [prefix, tower] : folder.towers) parts[prefix] = tower->checkpoint;
+  folder.checkpoint = std::make_shared<JoinedSource>(parts, folder.checkpoint->path());
+}
+
+std::optional<ModelFolder> ModelFolder::tower(const std::string& prefix,
+                                              const std::string& field) const {
+  auto part = std::make_shared<PartSource>(checkpoint, prefix);
+  if (part->tensors().empty()) return {};
+  if (const auto found = towers.find(prefix); found != towers.end()) return *found->second;
+  return ModelFolder{path, config.at(field), {}, processor, std::move(part), {}};
+}
+
+bool ModelFolder::is_of_tower(std::string_view tensor) const {
+  return std::ranges::any_of(towers,
+                             [&](const auto& tower) { return tensor.starts_with(tower.first); });
+}
+
+const fs::path& ModelFolder::tokenizer_folder() const {
+  const auto text = towers.find("text_model.");
+  return text == towers.end() ? path : text->second->path;
 }
 
 bool ModelFolder::has_tensor(std::string_view name) const {
@@ -82,6 +127,7 @@ bool belongs_to_model(const fs::path& file) {
 }  // namespace
 
 void copy_model_texts(const fs::path& from, const fs::path& to) {
+  if (from.empty()) return;  // a model that was not read from a folder
   if (!fs::exists(from / "config.json") && !fs::exists(from / "open_clip_config.json")) return;
   for (const auto& entry : fs::directory_iterator(from)) {
     if (!entry.is_regular_file() || !belongs_to_model(entry.path())) continue;

@@ -1,11 +1,14 @@
 // A model as it was published: its configuration files, read, and its checkpoint, opened.
 #pragma once
 
+#include <array>
 #include <cmath>
 #include <concepts>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -88,9 +91,20 @@ struct ModelFolder {
   Config open_clip;            // open_clip_config.json
   Config processor;            // preprocessor_config.json
   std::shared_ptr<const TensorSource> checkpoint;
+  // Of a model whose towers are folders of their own ("vision_folder" and "text_folder" in
+  // config.json, relative to it): by the prefix of their tensors in `checkpoint`, which has all.
+  std::map<std::string, std::shared_ptr<const ModelFolder>> towers;
 
   // `path` is a folder or a checkpoint file. Throws not_found or corrupt_data.
   static ModelFolder open(const std::filesystem::path& path);
+
+  // The tower `prefix` as a model by itself: its own folder, or the tensors below the prefix with
+  // the configuration in `field`. Nothing where there are no such tensors.
+  std::optional<ModelFolder> tower(const std::string& prefix, const std::string& field) const;
+  // Whether the tensor belongs to a tower that is another folder.
+  bool is_of_tower(std::string_view tensor) const;
+  // Where the tokenizer's files lie: in the text tower's folder, if it has one.
+  const std::filesystem::path& tokenizer_folder() const;
 
   bool has_tensor(std::string_view name) const;
   // First of transformers' "model_type", timm's "architecture"; empty when there is neither.
@@ -99,6 +113,13 @@ struct ModelFolder {
   // alone" for a checkpoint that has neither a configuration nor OpenAI's names.
   std::string layout() const;
 };
+
+// The fields of a configuration that name towers' folders, with the prefixes of their tensors.
+constexpr std::array<std::pair<const char*, const char*>, 2> kTowerFolders = {
+    {{"vision_folder", "vision_model."}, {"text_folder", "text_model."}}};
+
+// Puts the tensors of folder.towers beside those of folder.checkpoint.
+void join_towers(ModelFolder& folder);
 
 // Copies the configuration, tokenizer and licence files of a model; nothing of a folder without a
 // configuration, where a lone checkpoint may lie among files that have nothing to do with it.

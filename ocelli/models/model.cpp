@@ -19,6 +19,26 @@ Tensor Model::embed_text(const Tensor&, const Tensor&) const {
 Similarity Model::similarity() const {
   fail(ErrorCode::unsupported, "this model has no text tower");
 }
+namespace {
+
+[[noreturn]] void no_projections() {
+  fail(ErrorCode::unsupported, "this model's projections do not run without its towers");
+}
+
+}  // namespace
+
+Tensor Model::image_features(const Tensor&) const {
+  no_projections();
+}
+Tensor Model::text_features(const Tensor&, const Tensor&) const {
+  no_projections();
+}
+Tensor Model::project_image(const Tensor&) const {
+  no_projections();
+}
+Tensor Model::project_text(const Tensor&) const {
+  no_projections();
+}
 std::vector<Tensor> Model::features(const Tensor&, const FeatureRequest&) const {
   fail(ErrorCode::unsupported, "this model gives no features of single layers");
 }

@@ -63,6 +63,14 @@ class Model {
   virtual Tensor embed_text(const Tensor& ids, const Tensor& mask) const;
   virtual Similarity similarity() const;
 
+  // The two steps of embed_image and embed_text where a projection follows each tower, so that
+  // projections can learn from what the towers have said once: -> [B, features], and
+  // [B, features] -> [B, embedding_size].
+  virtual Tensor image_features(const Tensor& pixels) const;
+  virtual Tensor text_features(const Tensor& ids, const Tensor& mask) const;
+  virtual Tensor project_image(const Tensor& features) const;
+  virtual Tensor project_text(const Tensor& features) const;
+
   // Number of blocks, and the tokens [B, N, C] (or the map [B, H, W, C]) after those asked for.
   virtual int64_t depth() const = 0;
   virtual std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const;

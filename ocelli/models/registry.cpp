@@ -6,6 +6,7 @@
 #include "ocelli/models/clip.h"
 #include "ocelli/models/dinov2.h"
 #include "ocelli/models/dinov3.h"
+#include "ocelli/models/dual_encoder.h"
 #include "ocelli/models/efficientnet.h"
 #include "ocelli/models/siglip.h"
 #include "ocelli/models/vit.h"
@@ -14,8 +15,10 @@ namespace ocelli {
 
 std::span<const Family* const> families() {
   static const std::array kFamilies = {
+      &kDualEncoderFamily,
       &kDinov2Family,  // before vit, for which Meta's checkpoints would pass
-      &kDinov3Family, &kVitFamily, &kClipFamily, &kSiglipFamily, &kEfficientNetFamily, &kBertFamily,
+      &kDinov3Family,      &kVitFamily,          &kClipFamily,
+      &kSiglipFamily,      &kEfficientNetFamily, &kBertFamily,
   };
   return kFamilies;
 }

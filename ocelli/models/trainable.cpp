@@ -24,13 +24,27 @@ bool learns(std::string_view name, const Tensor& tensor) {
 TrainableModel::TrainableModel(ModelFolder folder)
     : folder_(std::move(folder)), family_(&find_family(folder_)) {
   const NoTape pause;
+  name_towers();
   for (const TensorInfo& info : folder_.checkpoint->tensors()) {
+    if (folder_.is_of_tower(info.name)) continue;
     const Tensor stored = folder_.checkpoint->load(info.name);
     const Tensor tensor = is_floating_point(stored.dtype()) ? to(stored, DType::f32) : stored;
     tensors_[info.name] = clone(tensor);  // memory of its own
     folder_.checkpoint->release(info.name);
   }
   take_tensors();
+}
+
+// A checkpoint lies elsewhere than the folder that its towers were relative to.
+void TrainableModel::name_towers() {
+  if (folder_.towers.empty()) return;
+  nlohmann::json config = folder_.config.json();
+  for (const auto& [field, prefix] : kTowerFolders) {
+    const auto tower = folder_.towers.find(prefix);
+    if (tower == folder_.towers.end()) continue;
+    config[field] = std::filesystem::weakly_canonical(tower->second->path).string();
+  }
+  folder_.config = Config(std::move(config), folder_.config.place());
 }
 
 void TrainableModel::take_tensors() {

@@ -23,6 +23,7 @@ namespace ocelli {
 
 class TrainableModel {
  public:
+  // Towers that are folders of their own (ModelFolder::towers) are left out: they do not learn.
   // Throws out_of_memory, and what find_family does.
   explicit TrainableModel(ModelFolder folder);
 
@@ -49,6 +50,7 @@ class TrainableModel {
   void load(const std::filesystem::path& folder);
 
  private:
+  void name_towers();
   void take_tensors();
   void set_labels(const std::vector<std::string>& labels);
   std::string checkpoint_name() const;

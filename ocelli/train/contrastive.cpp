@@ -10,6 +10,7 @@
 #include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/loading.h"
+#include "ocelli/train/projections.h"
 
 namespace ocelli {
 
@@ -29,6 +30,29 @@ Tensor contrastive_loss(const TrainableModel& model, const Tensor& images, const
   return (cross_entropy(logits, own) + cross_entropy(logits.transpose(0, 1), own)) * 0.5f;
 }
 
+void clamp_logit_scale(const TrainableModel& model) {
+  constexpr float kLargest = 4.6051702f;  // ln 100
+  float& scale = model.tensor("logit_scale").data<float>()[0];
+  scale = std::clamp(scale, 0.0f, kLargest);
+}
+
+std::vector<Metric> text_to_image_recall(const Tensor& texts, const Tensor& images,
+                                         std::span<const int64_t> own) {
+  const Tensor scores = matmul(texts, images.transpose(0, 1));
+  const int64_t count = scores.size(0), among = scores.size(1);
+  int64_t first = 0, among_five = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const float* row = scores.data<float>() + i * among;
+    const float right = row[own[static_cast<size_t>(i)]];
+    const int64_t better = std::count_if(row, row + among, [&](float x) { return x > right; });
+    first += better < 1;
+    among_five += better < 5;
+  }
+  const auto n = static_cast<double>(count);
+  return {{"test_recall1", static_cast<double>(first) / n},
+          {"test_recall5", static_cast<double>(among_five) / n}};
+}
+
 namespace {
 
 class Contrastive final : public Objective {
@@ -42,11 +66,7 @@ class Contrastive final : public Objective {
                             embed_texts(model, batch.captions));
   }
 
-  void after_step(const TrainableModel& trained) const override {
-    constexpr float kLargest = 4.6051702f;  // ln 100
-    float& scale = trained.tensor("logit_scale").data<float>()[0];
-    scale = std::clamp(scale, 0.0f, kLargest);
-  }
+  void after_step(const TrainableModel& trained) const override { clamp_logit_scale(trained); }
 
   std::vector<Metric> evaluate(const Model& model) const override {
     if (!test_) return {};
@@ -56,18 +76,10 @@ class Contrastive final : public Objective {
       images.push_back(normalize(model.embed_image(batch->images)));
       texts.push_back(normalize(embed_texts(model, batch->captions)));
     }
-    const Tensor scores = matmul(cat(texts, 0), cat(images, 0).transpose(0, 1));
-    const int64_t count = scores.size(0);
-    int64_t first = 0, among_five = 0;
-    for (int64_t i = 0; i < count; ++i) {
-      const float* row = scores.data<float>() + i * count;
-      const int64_t better = std::count_if(row, row + count, [&](float x) { return x > row[i]; });
-      first += better < 1;
-      among_five += better < 5;
-    }
-    const auto n = static_cast<double>(count);
-    return {{"test_recall1", static_cast<double>(first) / n},
-            {"test_recall5", static_cast<double>(among_five) / n}};
+    const Tensor all = cat(texts, 0);
+    std::vector<int64_t> own(static_cast<size_t>(all.size(0)));
+    std::iota(own.begin(), own.end(), 0);
+    return text_to_image_recall(all, cat(images, 0), own);
   }
 
   std::string best() const override { return test_ ? "test_recall5" : ""; }
@@ -91,6 +103,9 @@ class Contrastive final : public Objective {
 Trained train_contrastive(TrainableModel& model, const CaptionData& data,
                           const Tokenizer& tokenizer, const TrainRecipe& recipe,
                           const TrainOptions& options) {
+  if (!model.folder().towers.empty()) {
+    return train_projections(model, data, tokenizer, recipe, options);
+  }
   const std::unique_ptr<Model> built = model.build();
   if (!built->has_text() || !model.tensors().contains("logit_scale")) {
     fail(ErrorCode::unsupported, "{}: contrastive training needs a text tower and a logit_scale",

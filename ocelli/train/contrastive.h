@@ -1,6 +1,8 @@
 // Contrastive training of a model with an image and a text tower, on images with captions.
 #pragma once
 
+#include <span>
+
 #include "ocelli/text/tokenizer.h"
 #include "ocelli/train/trainer.h"
 
@@ -11,13 +13,21 @@ namespace ocelli {
 // the model has a logit_bias. Throws not_found for a model without logit_scale.
 Tensor contrastive_loss(const TrainableModel& model, const Tensor& images, const Tensor& texts);
 
+// [0, ln 100], as CLIP and open_clip keep it.
+void clamp_logit_scale(const TrainableModel& model);
+
+// Shares of `texts` [N, E] that find their image first, and among the first five, in `images`
+// [M, E], rows of length 1; text i belongs to image own[i].
+std::vector<Metric> text_to_image_recall(const Tensor& texts, const Tensor& images,
+                                         std::span<const int64_t> own);
+
 struct CaptionData {
   std::shared_ptr<const Dataset> train;
   std::shared_ptr<const Dataset> test;  // or null: images among which captions find their own
 };
 
 // Measures after each epoch which share of the test captions find their image first, and among the
-// first five. logit_scale is kept in [0, ln 100], as CLIP's and open_clip's is. Throws unsupported
+// first five. Towers that are folders of their own do not learn (projections.h). Throws unsupported
 // for a model without a text tower.
 Trained train_contrastive(TrainableModel& model, const CaptionData& data,
                           const Tokenizer& tokenizer, const TrainRecipe& recipe,

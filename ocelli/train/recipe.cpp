@@ -14,6 +14,7 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
   auto& s = r.schedule;
   auto& a = r.augment;
   auto& c = r.checkpoints;
+  auto& p = r.projections;
   return {
       {"seed", &r.seed, 0, 1e15},
       {"epochs", &r.epochs, 1},
@@ -50,6 +51,13 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
       {"augment.erasing", &a.erasing, 0, 1},
       {"augment.mixup", &a.mixup},
       {"augment.cutmix", &a.cutmix},
+      {"projections.width", &p.width, 1, 65536},
+      {"projections.hidden", &p.hidden, 0, 65536},
+      {"projections.image_dropout", &p.image_dropout, 0, 0.99},
+      {"projections.text_dropout", &p.text_dropout, 0, 0.99},
+      {"classes.weight", &r.classes.weight},
+      {"classes.images", &r.classes.images},
+      {"classes.templates", &r.classes.templates},
       {"checkpoints.every_epochs", &c.every_epochs, 1e-6},
       {"checkpoints.keep", &c.keep, 1},
   };

@@ -47,6 +47,15 @@ struct TrainRecipe {
     double erasing = 0;            // how often
     double mixup = 0, cutmix = 0;  // alpha of Beta(alpha, alpha); 0: not at all
   } augment;
+  struct {  // of a new model over two towers (models/dual_encoder.h), and of what goes into them
+    int64_t width = 384, hidden = 0;
+    double image_dropout = 0, text_dropout = 0;
+  } projections;
+  struct {
+    double weight = 0;                // of the loss over the image tower's own classes; 0: none
+    std::vector<std::string> images;  // datasets without captions
+    std::vector<std::string> templates = {"{}", "a photo of a {}."};
+  } classes;
   struct {
     double every_epochs = 1;
     int64_t keep = 3;

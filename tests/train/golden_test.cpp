@@ -45,8 +45,11 @@ Tensor loss_of(const TrainableModel& trained, const Safetensors& batch) {
   if (!model->has_text()) {
     return cross_entropy(model->classify(pixels), to(batch.load("labels"), DType::i32));
   }
+  const bool padded = std::ranges::any_of(
+      batch.tensors(), [](const TensorInfo& info) { return info.name == "attention_mask"; });
+  const Tensor mask = padded ? to(batch.load("attention_mask"), DType::u8) : Tensor();
   return contrastive_loss(trained, model->embed_image(pixels),
-                          model->embed_text(to(batch.load("ids"), DType::i32), {}));
+                          model->embed_text(to(batch.load("ids"), DType::i32), mask));
 }
 
 class GradientGolden : public testing::TestWithParam<std::string> {};

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import VisionTransformer
-from transformers import AutoModel, AutoModelForImageClassification
+from transformers import AutoModel, AutoModelForImageClassification, VisionTextDualEncoderModel
 
 from common import ROOT, ids, pixels
 from tiny_efficientnet import build
@@ -75,6 +75,13 @@ x, texts = pixels(3, 32, 32, seed=12), ids(98)
 model = AutoModel.from_pretrained(os.path.join(ROOT, "clip_hf"))
 loss = symmetric(normal(model.get_image_features(pixel_values=x)), normal(model.get_text_features(input_ids=texts)), model.logit_scale)
 save("clip_hf", model, loss, pixels=x, ids=texts)
+
+padded = ids(0)
+mask = (padded != 0).long()
+model = VisionTextDualEncoderModel.from_pretrained(os.path.join(ROOT, "dual_vit_bert"))
+loss = symmetric(normal(model.get_image_features(pixel_values=x)), normal(model.get_text_features(input_ids=padded, attention_mask=mask)),
+                 model.logit_scale)
+save("dual_vit_bert", model, loss, pixels=x, ids=padded, attention_mask=mask)
 
 path = os.path.join(ROOT, "clip_open_clip")
 config = json.load(open(os.path.join(path, "open_clip_config.json")))["model_cfg"]

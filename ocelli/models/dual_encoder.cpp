@@ -1,0 +1,220 @@
+#include "ocelli/models/dual_encoder.h"
+
+#include <cmath>
+
+#include "ocelli/base/rng.h"
+#include "ocelli/formats/memory_source.h"
+#include "ocelli/nn/layers.h"
+#include "ocelli/ops/elementwise.h"
+#include "ocelli/tensor/convert.h"
+
+namespace ocelli {
+namespace {
+
+constexpr const char *kType = "vision-text-dual-encoder", *kVision = "vision_model.",
+                     *kText = "text_model.", *kVisionConfig = "vision_config",
+                     *kTextConfig = "text_config";
+
+constexpr float kGain = 0.1f;  // of new MLPs: they begin as a little beside the linear part
+
+struct Projection {
+  Linear linear, fc1, fc2;
+
+  explicit Projection(const Weights& w) {
+    const Shape shape = matrix_shape(w, "weight");
+    linear = Linear(w, shape[1], shape[0], false);
+    if (!w.has("fc1.weight")) return;
+    const int64_t hidden = matrix_shape(w, "fc1.weight")[0];
+    fc1 = Linear(w / "fc1", shape[1], hidden);
+    fc2 = Linear(w / "fc2", hidden, shape[0], false);
+  }
+
+  static Shape matrix_shape(const Weights& w, const char* name) {
+    const auto shape = w.shape_of(name);
+    if (!shape || shape->rank() != 2) {
+      fail(shape ? ErrorCode::corrupt_data : ErrorCode::not_found,
+           "{}: the matrix {}.{} is missing", w.path(), w.prefix(), name);
+    }
+    return *shape;
+  }
+
+  int64_t width() const { return linear.weight.out_features(); }
+
+  Tensor operator()(const Tensor& x) const {
+    check(x.rank() == 2 && x.size(1) == linear.weight.in_features(),
+          "the tower's features are {} but its projection takes {}", x.shape(),
+          linear.weight.in_features());
+    const Tensor y = linear(x);
+    return fc1.weight.out_features() ? fc2(fc1(x, {.activation = Unary::gelu}), {.residual = y})
+                                     : y;
+  }
+};
+
+// Without towers, where projections learn alone, it projects their features.
+class DualEncoder final : public Model {
+ public:
+  DualEncoder(std::unique_ptr<Model> vision, std::unique_ptr<Model> text, const Weights& w)
+      : vision_(std::move(vision)),
+        text_(std::move(text)),
+        visual_projection_(w / "visual_projection"),
+        text_projection_(w / "text_projection") {
+    if (visual_projection_.width() != text_projection_.width()) {
+      fail(ErrorCode::corrupt_data, "{}: images become {} numbers but texts {}", w.path(),
+           visual_projection_.width(), text_projection_.width());
+    }
+    // transformers takes each tower's pooler_output, and ViT's has a layer that others leave out.
+    if (w.has("vision_model.pooler.dense.weight")) {
+      const int64_t width = vision_->embedding_size();
+      pooler_ = Linear(w / "vision_model.pooler.dense", width, width);
+    }
+    similarity_.scale = std::exp(contiguous(w.get("logit_scale")).data<float>()[0]);
+  }
+
+  const ImageProcessor& image_processor() const override {
+    return vision_ ? vision_->image_processor() : no_processor_;
+  }
+  std::array<int64_t, 2> native_size() const override {
+    return vision_ ? vision_->native_size() : std::array<int64_t, 2>{0, 0};
+  }
+  int64_t embedding_size() const override { return visual_projection_.width(); }
+  int64_t depth() const override { return vision_ ? vision_->depth() : 0; }
+  bool has_classifier() const override { return vision_ && vision_->has_classifier(); }
+  const std::vector<std::string>& labels() const override { return vision().labels(); }
+  bool has_text() const override { return true; }
+  TextFormat text_format() const override { return text().text_format(); }
+  Similarity similarity() const override { return similarity_; }
+  std::optional<TokenLayout> token_layout() const override {
+    return vision_ ? vision_->token_layout() : std::nullopt;
+  }
+
+  Tensor embed_image(const Tensor& pixels) const override {
+    return project_image(image_features(pixels));
+  }
+  Tensor embed_text(const Tensor& ids, const Tensor& mask) const override {
+    return project_text(text_features(ids, mask));
+  }
+  Tensor classify(const Tensor& pixels) const override { return vision().classify(pixels); }
+  std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
+    return vision().features(pixels, request);
+  }
+
+  Tensor image_features(const Tensor& pixels) const override {
+    const Tensor x = vision().embed_image(pixels);
+    return pooler_.weight.out_features() ? tanh(pooler_(x)) : x;
+  }
+  Tensor text_features(const Tensor& ids, const Tensor& mask) const override {
+    return text().embed_text(ids, mask);
+  }
+  Tensor project_image(const Tensor& x) const override { return visual_projection_(x); }
+  Tensor project_text(const Tensor& x) const override { return text_projection_(x); }
+
+ private:
+  const Model& vision() const { return *check_tower(vision_); }
+  const Model& text() const { return *check_tower(text_); }
+
+  static const Model* check_tower(const std::unique_ptr<Model>& tower) {
+    if (!tower) fail(ErrorCode::unsupported, "these are projections without their towers");
+    return tower.get();
+  }
+
+  std::unique_ptr<Model> vision_, text_;
+  Linear pooler_;
+  Projection visual_projection_, text_projection_;
+  Similarity similarity_;
+  ImageProcessor no_processor_;
+};
+
+bool matches(const ModelFolder& folder) {
+  return folder.type() == kType;
+}
+
+// Each tower's names as its own family has them, below the tower's prefix.
+Weights::Rename rename(const ModelFolder& folder) {
+  std::map<std::string, Weights::Rename> towers;
+  for (const auto& [prefix, field] : {std::pair(kVision, kVisionConfig), {kText, kTextConfig}}) {
+    if (const auto tower = folder.tower(prefix, field)) {
+      towers[prefix] = find_family(*tower).rename(*tower);
+    }
+  }
+  return [towers](const std::string& name) {
+    for (const auto& [prefix, own] : towers) {
+      if (!name.starts_with(prefix)) continue;
+      const std::string rest = name.substr(prefix.size()), renamed = own ? own(rest) : rest;
+      return renamed.empty() ? renamed : prefix + renamed;
+    }
+    return name;
+  };
+}
+
+std::unique_ptr<Model> load_tower(const std::optional<ModelFolder>& tower, const Weights& w) {
+  return tower ? find_family(*tower).load(*tower, w) : nullptr;
+}
+
+std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
+  auto vision = load_tower(folder.tower(kVision, kVisionConfig), w / "vision_model");
+  auto text = load_tower(folder.tower(kText, kTextConfig), w / "text_model");
+  return std::make_unique<DualEncoder>(std::move(vision), std::move(text), w);
+}
+
+Tensor random_matrix(int64_t rows, int64_t columns, Rng& rng, float gain = 1) {
+  const Tensor matrix = Tensor::empty({rows, columns});
+  const float deviation = gain / std::sqrt(static_cast<float>(columns));
+  for (float& x : matrix.values<float>()) x = deviation * rng.normal();
+  return matrix;
+}
+
+Tensor unit_matrix(int64_t size) {
+  const Tensor matrix = Tensor::zeros({size, size});
+  for (int64_t i = 0; i < size; ++i) matrix.data<float>()[i * size + i] = 1;
+  return matrix;
+}
+
+// The numbers that a folder makes of an image, or of a text.
+int64_t features_of(const ModelFolder& folder, bool texts) {
+  const Family& family = find_family(folder);
+  const auto model =
+      family.load(folder, Weights(folder.checkpoint, {.rename = family.rename(folder)}));
+  if (texts ? !model->has_text() : model->native_size()[0] == 0) {
+    fail(ErrorCode::unsupported, "{}: {} has no {} tower", folder.path.string(), family.name,
+         texts ? "text" : "image");
+  }
+  return model->embedding_size();
+}
+
+}  // namespace
+
+ModelFolder new_dual_encoder(const std::filesystem::path& vision, const std::filesystem::path& text,
+                             const ProjectionSizes& sizes, uint64_t seed) {
+  ModelFolder folder;
+  nlohmann::json config = {{"model_type", kType}, {"projection_dim", sizes.width}};
+  std::map<std::string, Tensor, std::less<>> tensors = {
+      {"logit_scale", Tensor::full({}, std::log(1 / 0.07f))}};  // arXiv 2103.00020, section 2.5
+  Rng rng(seed);
+  for (const auto& [field, prefix] : kTowerFolders) {
+    const bool texts = std::string_view(prefix) == kText;
+    const std::filesystem::path& path = texts ? text : vision;
+    config[field] = std::filesystem::absolute(path).lexically_normal().string();
+    auto tower = std::make_shared<ModelFolder>(ModelFolder::open(path));
+    const int64_t width = features_of(*tower, texts);
+    const std::string name = texts ? "text_projection" : "visual_projection";
+    tensors[name + ".weight"] =
+        texts && width == sizes.width ? unit_matrix(width) : random_matrix(sizes.width, width, rng);
+    if (sizes.hidden > 0) {
+      tensors[name + ".fc1.weight"] = random_matrix(sizes.hidden, width, rng);
+      tensors[name + ".fc1.bias"] = Tensor::zeros({sizes.hidden});
+      tensors[name + ".fc2.weight"] = random_matrix(sizes.width, sizes.hidden, rng, kGain);
+    }
+    folder.towers[prefix] = std::move(tower);
+  }
+  folder.config = Config(std::move(config), "the new model");
+  folder.checkpoint = std::make_shared<MemorySource>(std::move(tensors), "the new projections");
+  join_towers(folder);
+  return folder;
+}
+
+const Family kDualEncoderFamily = {
+    "vision-text-dual-encoder",
+    "VisionTextDualEncoderModel of the families here; projections over two model folders", matches,
+    rename, load};
+
+}  // namespace ocelli

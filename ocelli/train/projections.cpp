@@ -1,0 +1,267 @@
+#include "ocelli/train/projections.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <map>
+
+#include "ocelli/base/rng.h"
+#include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/linear.h"
+#include "ocelli/ops/loss.h"
+#include "ocelli/ops/norm.h"
+#include "ocelli/ops/reduce.h"
+#include "ocelli/ops/shape.h"
+#include "ocelli/tensor/convert.h"
+
+namespace ocelli {
+namespace {
+
+// What the towers make of a dataset: `images` [N, F] a row an image, `image_of` the row of each
+// sample, `texts` [samples, T].
+struct Features {
+  Tensor images, texts;
+  std::vector<int64_t> image_of;
+};
+
+class Towers {
+ public:
+  Towers(const ModelFolder& folder, const Tokenizer& tokenizer)
+      : weights_(folder.checkpoint, {.rename = find_family(folder).rename(folder)}),
+        model_(find_family(folder).load(folder, weights_)),
+        tokenizer_(tokenizer) {}
+
+  const Model& model() const { return *model_; }
+  const Weights& weights() const { return weights_; }
+
+  // An image that stands in several rows of a table, with a caption each, is computed once.
+  Features operator()(const Dataset& data, bool captions, const Progress& progress) const {
+    Features result;
+    std::map<std::string, int64_t> rows;
+    std::vector<Tensor> images;
+    std::vector<std::string> texts;
+    const int64_t count = data.size().value_or(0);
+    check(count > 0, "train: tables and folders have features, not shards");
+    for (int64_t i = 0; i < count; ++i) {
+      throw_if_cancelled();
+      const Sample sample = data.get(i);
+      const auto [row, fresh] = rows.emplace(data.id(i), rows.size());
+      if (fresh) {
+        const Tensor pixels = preprocess(model_->image_processor(), sample.image).unsqueeze(0);
+        images.push_back(model_->image_features(pixels));
+      }
+      result.image_of.push_back(row->second);
+      texts.push_back(sample.caption);
+      if (progress) progress(i + 1, count);
+    }
+    result.images = cat(images, 0);
+    if (captions) result.texts = of_texts(texts);
+    return result;
+  }
+
+  Tensor of_texts(const std::vector<std::string>& texts) const {
+    constexpr size_t kBatch = 64;
+    const TextFormat format = model_->text_format();
+    std::vector<Tensor> rows;
+    for (size_t begin = 0; begin < texts.size(); begin += kBatch) {
+      throw_if_cancelled();
+      const TokenBatch tokens = tokenizer_.encode_batch(
+          std::span(texts).subspan(begin, std::min(kBatch, texts.size() - begin)),
+          {.context_length = format.context_length, .pad_to_longest = !format.pad_to_length});
+      rows.push_back(model_->text_features(tokens.ids, to(tokens.mask, DType::u8)));
+    }
+    return cat(rows, 0);
+  }
+
+ private:
+  Weights weights_;
+  std::unique_ptr<Model> model_;
+  const Tokenizer& tokenizer_;
+};
+
+// Rows of a table of features, each number zero with probability `dropout`, the rest scaled up.
+Tensor pick(const Tensor& table, const std::vector<int64_t>& rows, double dropout, Rng& rng) {
+  const int64_t width = table.size(1);
+  const Tensor picked = Tensor::empty({static_cast<int64_t>(rows.size()), width});
+  const auto rate = static_cast<float>(dropout);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const float* from = table.data<float>() + rows[i] * width;
+    float* to = picked.data<float>() + static_cast<int64_t>(i) * width;
+    for (int64_t d = 0; d < width; ++d) {
+      to[d] = rate > 0 && rng.uniform() < rate ? 0 : from[d] / (1 - rate);
+    }
+  }
+  return picked;
+}
+
+int64_t below(int64_t count, Rng& rng) {
+  return std::min<int64_t>(count - 1,
+                           static_cast<int64_t>(rng.uniform() * static_cast<float>(count)));
+}
+
+// The image tower's own classes, as texts.
+class Classes {
+ public:
+  Classes(const Towers& towers, const TrainRecipe& recipe, const Tensor& images,
+          const std::string& model)
+      : recipe_(recipe), images_(images) {
+    const auto& labels =
+        towers.model().has_classifier() ? towers.model().labels() : std::vector<std::string>();
+    for (const char* name : {"vision_model.classifier", "vision_model.head"}) {
+      const Weights head = towers.weights() / name;
+      if (head.has("weight")) rows_ = head.get("weight"), bias_ = head.get("bias");
+    }
+    count_ = static_cast<int64_t>(labels.size());
+    if (count_ == 0 || !rows_.defined() || rows_.shape() != Shape{count_, images.size(1)}) {
+      fail(ErrorCode::unsupported,
+           "{}: classes.weight needs an image tower with a classifier of named classes", model);
+    }
+    check(!recipe.classes.templates.empty(), "classes.templates: at least one is needed");
+    std::vector<std::string> texts;
+    for (const std::string& pattern : recipe.classes.templates) {
+      const size_t place = pattern.find("{}");
+      check(place != std::string::npos, "classes.templates: '{}' has no {{}} for the label",
+            pattern);
+      for (const std::string& label : labels) {
+        texts.push_back(std::string(pattern).replace(place, 2, label));
+      }
+    }
+    texts_ = towers.of_texts(texts);
+  }
+
+  Tensor loss(const TrainableModel& trained, const Model& model, int64_t batch, Rng& rng) const {
+    const Tensor images = draw(batch, rng);
+    const Tensor own = softmax(linear(images, LinearWeight(rows_, bias_)));  // [B, classes]
+    std::vector<int64_t> texts;
+    for (int64_t c = 0; c < count_; ++c) {
+      const auto patterns = static_cast<int64_t>(recipe_.classes.templates.size());
+      texts.push_back(below(patterns, rng) * count_ + c);
+    }
+    std::vector<int64_t> all(static_cast<size_t>(batch));
+    for (int64_t i = 0; i < batch; ++i) all[static_cast<size_t>(i)] = i;
+    const auto& dropout = recipe_.projections;
+    const Tensor x = model.project_image(pick(images, all, dropout.image_dropout, rng));
+    const Tensor t = model.project_text(pick(texts_, texts, dropout.text_dropout, rng));
+    const Tensor logits =
+        matmul(normalize(x), normalize(t).transpose(0, 1)) * exp(trained.tensor("logit_scale"));
+    return cross_entropy(logits, own);
+  }
+
+ private:
+  Tensor draw(int64_t batch, Rng& rng) const {
+    std::vector<int64_t> picked;
+    for (int64_t i = 0; i < batch; ++i) picked.push_back(below(images_.size(0), rng));
+    const Tensor images = pick(images_, picked, 0, rng);
+    for (int64_t i = 0; i < batch; i += 2) move(images.select(0, i).values<float>(), rng);
+    return images;
+  }
+
+  // f <- relu(u f + a |f| h / |h|)
+  void move(std::span<float> f, Rng& rng) const {
+    const std::span<const float> h = rows_.select(0, below(count_, rng)).values<float>();
+    const auto length = [](std::span<const float> v) {
+      float sum = 0;
+      for (const float x : v) sum += x * x;
+      return std::sqrt(sum);
+    };
+    const float u = rng.uniform(), a = 0.15f + 0.45f * rng.uniform();
+    const float along = a * length(f) / std::max(length(h), 1e-12f);
+    for (size_t d = 0; d < f.size(); ++d) f[d] = std::max(0.0f, u * f[d] + along * h[d]);
+  }
+
+  const TrainRecipe& recipe_;
+  Tensor images_, rows_, bias_, texts_;
+  int64_t count_ = 0;
+};
+
+// The samples of a dataset without their images, whose place a loader gives as indices.
+class Indices final : public Dataset {
+ public:
+  explicit Indices(std::shared_ptr<const Dataset> data) : data_(std::move(data)) {}
+
+  std::optional<int64_t> size() const override { return data_->size(); }
+  Sample get(int64_t) const override { return {{Tensor::zeros({1, 1, 3}, DType::u8), {}}, -1, {}}; }
+  std::string id(int64_t index) const override { return data_->id(index); }
+  const std::vector<std::string>& classes() const override { return data_->classes(); }
+
+ private:
+  std::shared_ptr<const Dataset> data_;
+};
+
+class Locked final : public Objective {
+ public:
+  Locked(Features train, Features test, std::optional<Classes> classes, const TrainRecipe& recipe)
+      : train_(std::move(train)),
+        test_(std::move(test)),
+        classes_(std::move(classes)),
+        recipe_(recipe) {}
+
+  Tensor loss(const TrainableModel& trained, const Model& model,
+              const Batch& batch) const override {
+    // A function of the seed and the samples, so that a resumed run draws the same.
+    uint64_t stream = 1469598103934665603u;
+    std::vector<int64_t> rows;
+    for (const int64_t index : batch.indices) {
+      stream = (stream ^ static_cast<uint64_t>(index)) * 1099511628211u;
+      rows.push_back(train_.image_of[static_cast<size_t>(index)]);
+    }
+    Rng rng(recipe_.seed, stream);
+    const auto& dropout = recipe_.projections;
+    const Tensor images =
+        model.project_image(pick(train_.images, rows, dropout.image_dropout, rng));
+    const Tensor texts =
+        model.project_text(pick(train_.texts, batch.indices, dropout.text_dropout, rng));
+    const Tensor loss = contrastive_loss(trained, images, texts);
+    if (!classes_) return loss;
+    return loss + classes_->loss(trained, model, batch.size(), rng) *
+                      static_cast<float>(recipe_.classes.weight);
+  }
+
+  void after_step(const TrainableModel& trained) const override { clamp_logit_scale(trained); }
+
+  std::vector<Metric> evaluate(const Model& model) const override {
+    if (!test_.texts.defined()) return {};
+    return text_to_image_recall(normalize(model.project_text(test_.texts)),
+                                normalize(model.project_image(test_.images)), test_.image_of);
+  }
+
+  std::string best() const override { return test_.texts.defined() ? "test_recall5" : ""; }
+
+ private:
+  Features train_, test_;
+  std::optional<Classes> classes_;
+  const TrainRecipe& recipe_;
+};
+
+}  // namespace
+
+Trained train_projections(TrainableModel& model, const CaptionData& data,
+                          const Tokenizer& tokenizer, const TrainRecipe& recipe,
+                          const TrainOptions& options) {
+  ModelFolder whole = model.folder();
+  join_towers(whole);
+  std::optional<Classes> classes;
+  Features train_features, test_features;
+  {
+    const Towers towers(whole, tokenizer);
+    train_features = towers(*data.train, true, options.progress);
+    if (data.test) test_features = towers(*data.test, true, options.progress);
+    if (recipe.classes.weight > 0) {
+      Tensor images = train_features.images;
+      for (const std::string& path : recipe.classes.images) {
+        images = cat({images, towers(*open_dataset(path), false, options.progress).images}, 0);
+      }
+      classes.emplace(towers, recipe, images, model.folder().path.string());
+    }
+  }
+  const Locked objective(std::move(train_features), std::move(test_features), std::move(classes),
+                         recipe);
+  LoaderOptions loading;
+  loading.batch_size = recipe.batch;
+  loading.sampling.seed = recipe.seed;
+  loading.processor = ImageProcessor().with_size(1, 1);
+  loading.drop_last = true;  // a smaller batch has fewer texts to choose from
+  return train(model, objective, std::make_shared<Indices>(data.train), loading, recipe, options);
+}
+
+}  // namespace ocelli
