@@ -67,6 +67,7 @@ void add_match(CLI::App& app, Common& common);
 void add_outliers(CLI::App& app, Common& common);
 void add_plot(CLI::App& app, Common& common);
 void add_pull(CLI::App& app, Common& common);
+void add_quantize(CLI::App& app, Common& common);
 void add_runs(CLI::App& app, Common& common);
 void add_search(CLI::App& app, Common& common);
 void add_train(CLI::App& app, Common& common);
