@@ -5,7 +5,7 @@
 #include <iostream>
 
 #include "cli/common.h"
-#include "ocelli/engine/inputs.h"
+#include "ocelli/data/inputs.h"
 #include "ocelli/hub/resolve.h"
 
 namespace ocelli::cli {

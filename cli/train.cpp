@@ -67,10 +67,12 @@ void run(Train& train, Common& common) {
     log(LogLevel::info,
         fmt::format("{}: a new classifier for {} classes", common.model, classes.size()));
   }
+  // What a precision loses in training is not published for any family: auto is f32.
+  const PrecisionChoice precision = choose_precision(common.precision, "", "", nullptr);
   const Trained trained = train_classifier(model, data, train.recipe,
                                            {.output = train.output,
                                             .resume = train.resume,
-                                            .precision = parse_precision(common.precision),
+                                            .precision = precision.precision,
                                             .config = settings_text(settings_of(train, common)),
                                             .progress = common.progress("training")});
   for (const BadSample& bad : trained.bad) {

@@ -59,8 +59,12 @@ TEST(ChoosePrecision, TakesTheFastestThatHolds) {
     const bool holds = row.precision == Precision::bf16   ? row.cosine >= 0.999 && points <= 0.5
                        : row.precision == Precision::int8 ? row.cosine >= 0.995 && points <= 1
                                                           : false;
-    if (holds) EXPECT_GE(speed, row.speed) << line_of(row);
-    if (chosen == ledger().end()) EXPECT_EQ(choice.precision, Precision::f32);
+    if (holds) {
+      EXPECT_GE(speed, row.speed) << line_of(row);
+    }
+    if (chosen == ledger().end()) {
+      EXPECT_EQ(choice.precision, Precision::f32);
+    }
   }
 }
 
