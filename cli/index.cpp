@@ -88,7 +88,7 @@ void import(const IndexOptions& options, const CLI::App& command, Common& common
   const auto opened = state ? open_model_of(*state, command, common) : common.open();
   IndexWriter writer(folder, state_for(*opened, common.size));
   const ImportResult result =
-      import_folder(writer, options.import_from, common.progress("importing"));
+      import_embeddings(writer, options.import_from, common.progress("importing"));
   update_nearest(writer, options.kind, common);
   if (common.json) {
     print_json({{"index", folder},
@@ -187,7 +187,7 @@ void run(const IndexOptions& options, const CLI::App& command, Common& common) {
   if (actions == 0) {
     check(!options.output.empty(), "index: -o names the index to make or to bring up to date");
     check(options.inputs.empty() == !options.import_from.empty(),
-          "index: give the images to index, or --import FOLDER");
+          "index: give the images to index, or --import FOLDER or FILE");
     if (!options.import_from.empty()) return import(options, command, common);
     return update(options.output, {options.inputs}, options.kind, command, common);
   }
@@ -218,8 +218,9 @@ void add_actions(CLI::App& command, IndexOptions& options) {
       ->type_name(kFile);
   command
       .add_option("--import", options.import_from,
-                  "Take the embeddings of a folder of clip-retrieval (img_emb, metadata)")
-      ->type_name(kFolder);
+                  "Take the embeddings of a folder of clip-retrieval (img_emb, metadata), or of a "
+                  "file of FAISS with such metadata beside it")
+      ->type_name(kFile);
   command
       .add_option("--export", options.export_to,
                   "Write such a folder, or for a name that ends in .faiss an index of FAISS")

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include <csignal>
+#include <set>
 #include <system_error>
 
 #include "cli/common.h"
@@ -46,9 +47,9 @@ void set_up(CLI::App& app, cli::Common& common) {
   cli::add_knn(app, common);
   cli::add_dedup(app, common);
   cli::add_curate(app, common);
+  cli::add_train(app, common);
   cli::add_runs(app, common);
   cli::add_plot(app, common);
-  cli::add_train(app, common);
   cli::add_info(app, common);
   cli::add_convert(app, common);
   cli::add_quantize(app, common);
@@ -111,8 +112,9 @@ int main(int argc, char** argv) {
   cli::Common common;
   CLI::App app("One engine for large vision models", "ocelli");
   set_up(app, common);
+  std::set<std::string> said;  // once each: training builds its model at every step
   set_log_callback([&](LogLevel level, const std::string& message) {
-    if (common.quiet) return;
+    if (common.quiet || !said.insert(message).second) return;
     cli::print_message(
         fmt::format("ocelli: {}{}", level == LogLevel::warning ? "warning: " : "", message));
   });

@@ -5,9 +5,12 @@
 #include "ocelli/base/log.h"
 #include "ocelli/hub/resolve.h"
 #include "ocelli/train/classify.h"
+#include "ocelli/train/contrastive.h"
 
 namespace ocelli::cli {
 namespace {
+
+const std::vector<std::string> kTasks = {"classify", "contrastive"};
 
 struct Train {
   std::string task, data, test, output, recipe_file;
@@ -19,7 +22,7 @@ struct Train {
 // config.toml: what was typed, and the recipe.
 std::vector<Setting> settings_of(Train& train, Common& common) {
   std::vector<Setting> settings = recipe_settings(train.recipe);
-  settings.push_back({"run.task", &train.task, 0, 0, {"classify"}});
+  settings.push_back({"run.task", &train.task, 0, 0, kTasks});
   settings.push_back({"run.data", &train.data});
   settings.push_back({"run.test", &train.test});
   settings.push_back({"run.model", &common.model});
@@ -37,6 +40,10 @@ void read_recipe(Train& train, Common& common) {
   }
   check(!train.task.empty() && !train.data.empty(),
         "train: a task and data are needed, as in 'ocelli train classify photos/ -o run/'");
+  if (train.task == "contrastive") {  // open_clip's: captions speak of the whole image
+    train.recipe.augment.crop_scale = 0.9;
+    train.recipe.augment.flip = 0;
+  }
   if (!train.recipe_file.empty()) train.recipe = read_train_recipe(train.recipe_file);
   const auto settings = recipe_settings(train.recipe);
   for (const std::string& assignment : train.overrides) override_setting(settings, assignment);
@@ -56,25 +63,38 @@ void print(const Trained& trained, bool json) {
   fmt::print("{}\n", trained.checkpoint.string());
 }
 
-void run(Train& train, Common& common) {
-  read_recipe(train, common);
+Trained learn_classes(const Train& train, const Common& common, TrainableModel& model,
+                      const TrainOptions& options) {
   const ClassifierData data = open_classifier_data(train.data, train.test);
-  TrainableModel model(
-      ModelFolder::open(hub::resolve(common.model, hub::Settings::from_environment(),
-                                     common.progress("downloading", Unit::bytes))));
   const auto& classes = data.train->classes();
   if (model.set_classes(classes, train.recipe.seed)) {
     log(LogLevel::info,
         fmt::format("{}: a new classifier for {} classes", common.model, classes.size()));
   }
+  return train_classifier(model, data, train.recipe, options);
+}
+
+Trained learn_captions(const Train& train, TrainableModel& model, const TrainOptions& options) {
+  CaptionData data{open_dataset(train.data, {.target = Target::caption}), nullptr};
+  if (!train.test.empty()) data.test = open_dataset(train.test, {.target = Target::caption});
+  const auto tokenizer = open_tokenizer(model.folder().path);
+  return train_contrastive(model, data, *tokenizer, train.recipe, options);
+}
+
+void run(Train& train, Common& common) {
+  read_recipe(train, common);
+  TrainableModel model(
+      ModelFolder::open(hub::resolve(common.model, hub::Settings::from_environment(),
+                                     common.progress("downloading", Unit::bytes))));
   // What a precision loses in training is not published for any family: auto is f32.
   const PrecisionChoice precision = choose_precision(common.precision, "", "", nullptr);
-  const Trained trained = train_classifier(model, data, train.recipe,
-                                           {.output = train.output,
-                                            .resume = train.resume,
-                                            .precision = precision.precision,
-                                            .config = settings_text(settings_of(train, common)),
-                                            .progress = common.progress("training")});
+  const TrainOptions options{.output = train.output,
+                             .resume = train.resume,
+                             .precision = precision.precision,
+                             .config = settings_text(settings_of(train, common)),
+                             .progress = common.progress("training")};
+  const Trained trained = train.task == "classify" ? learn_classes(train, common, model, options)
+                                                   : learn_captions(train, model, options);
   for (const BadSample& bad : trained.bad) {
     log(LogLevel::warning, fmt::format("{}: {}; another image took its place", bad.id, bad.error));
   }
@@ -89,6 +109,7 @@ void add_shorthand(CLI::App& command, const std::string& name, const std::string
           name,
           [key, &train](const std::string& value) { train.overrides.push_back(key + "=" + value); },
           description)
+      ->take_last()
       ->type_name(kNumber)
       ->group("Recipe");
 }
@@ -98,11 +119,12 @@ void add_shorthand(CLI::App& command, const std::string& name, const std::string
 void add_train(CLI::App& app, Common& common) {
   auto* command = app.add_subcommand("train", "Train a model on images");
   auto train = std::make_shared<Train>();
-  add_choice(*command, "task", train->task, {"classify"}, "What to learn: classify");
+  add_choice(*command, "task", train->task, kTasks,
+             "What to learn: classes, or images and their captions");
   command
       ->add_option("data", train->data,
-                   "Images with classes: a folder with a sub-folder a class (or with train/ and "
-                   "val/), a table, tar shards, CIFAR or MNIST files")
+                   "Images with classes or captions: a folder with a sub-folder a class (or with "
+                   "train/ and val/), a table, tar shards, CIFAR or MNIST files")
       ->type_name(kFile);
   command->add_option("--test", train->test, "Images to measure on after each epoch")
       ->type_name(kFile);
@@ -134,6 +156,8 @@ void add_train(CLI::App& app, Common& common) {
       "A checkpoint is a model folder that every command opens.\n"
       "Examples:\n"
       "  ocelli train classify photos/ -m vit-folder -o run/ --epochs 5 --lr 1e-4\n"
+      "  ocelli train contrastive captions.csv -m clip-folder -o run/ --set "
+      "\"groups.freeze=['vision_model.*']\"\n"
       "  ocelli train --resume -o run/\n"
       "  ocelli classify photo.jpg -m run/checkpoints/step-00000500");
   command->callback([train, &common] { run(*train, common); });

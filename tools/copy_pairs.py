@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
 """The protocol that `ocelli dedup` is measured with: 640 images, copies among them, and a score.
 
-    copy_pairs.py make OUT --originals FOLDER --others FOLDER [--seed N] [--changes usual|other|hard]
+    copy_pairs.py make OUT --originals FOLDER --others FOLDER [--seed N] [--changes usual|other|hard|further]
     ocelli dedup OUT --json > found.json
     copy_pairs.py score OUT found.json
 
 `make` takes 160 originals, makes two copies of each by one or two of the changes below, and adds 160
 photographs that are no copies: for the most part of few classes, so that the same class is there
-many times. The usual changes are the protocol's; the two other lists are what nothing was tuned with. `score` ranks all pairs of the 640 images by the scores that were given (none: 0). Pairs
-of an original and its copy, and of the two copies, are the ones to find. Needs Pillow, numpy."""
+many times. The usual changes are the protocol's; docs/curation.md says what was tuned with which.
+`score` ranks all pairs of the 640 images by the scores that were given (none: 0). Pairs of an original
+and its copy, and of the two copies, are the ones to find. Needs Pillow, numpy."""
 import argparse
 import itertools
 import json
@@ -232,13 +233,178 @@ def wide(image, rng):
     return image.resize((max(32, int(image.width * factor)), image.height), Image.BICUBIC), {}
 
 
+def strong_perspective(image, rng):
+    width, height = image.size
+    x, y = ([rng.uniform(0.08, 0.25) * side for _ in range(2)] for side in (width, height))
+    if rng.random() < 0.5:  # seen from the side
+        corners = [(x[0], y[0]), (x[0], height - y[0]), (width, height), (width, 0)]
+    else:  # from below
+        corners = [(x[0], y[0]), (0, height), (width, height), (width - x[1], y[0])]
+    square = [(0, 0), (0, height), (width, height), (width, 0)]
+    rows, right = [], []
+    for (u, v), (a, b) in zip(square, corners):
+        rows += [[a, b, 1, 0, 0, 0, -u * a, -u * b], [0, 0, 0, a, b, 1, -v * a, -v * b]]
+        right += [u, v]
+    return image.transform(image.size, Image.PERSPECTIVE, np.linalg.solve(rows, right), Image.BICUBIC,
+                           fillcolor=rng.choice(["black", "white"])), {}
+
+
+def faces(image, rng):
+    """Emoji as messengers paste them: up to half of the width."""
+    image = image.copy()
+    draw = ImageDraw.Draw(image)
+    for _ in range(rng.randint(1, 4)):
+        r = rng.uniform(0.08, 0.24) * min(image.size)
+        x, y = rng.uniform(r, image.width - r), rng.uniform(r, image.height - r)
+        draw.ellipse((x - r, y - r, x + r, y + r), fill=rng.choice(["#fc3", "#f66", "#6cf"]), outline="#630", width=3)
+        for eye in (-0.35, 0.35):
+            draw.ellipse((x + (eye - 0.1) * r, y - 0.4 * r, x + (eye + 0.1) * r, y - 0.1 * r), fill="#420")
+        draw.arc((x - 0.5 * r, y - 0.3 * r, x + 0.5 * r, y + 0.6 * r), 20, 160, fill="#420", width=max(2, int(r / 8)))
+    return image, {}
+
+
+def album(image, rng):
+    """One of two or four photographs on a page; the others are in no other picture of the set."""
+    count = rng.choice([2, 4])
+    pictures = [ImageOps.fit(Image.open(p).convert("RGB"), (320, 320)) for p in rng.sample(SPARE, count - 1)]
+    pictures.insert(rng.randrange(count), ImageOps.fit(image, (320, 320)))
+    page = Image.new("RGB", (660, 330 * (count // 2)), rng.choice(["white", "black"]))
+    for i, picture in enumerate(pictures):
+        page.paste(picture, (5 + 330 * (i % 2), 5 + 330 * (i // 2)))
+    return page, {}
+
+
+def hue(image, rng):
+    h, s, v = image.convert("HSV").split()
+    turn = rng.randint(40, 216)
+    return Image.merge("HSV", (h.point(lambda x: (x + turn) % 256), s, v)).convert("RGB"), {}
+
+
+def heavy_noise(image, rng):
+    pixels = np.asarray(image).astype(float)
+    pixels += np.random.default_rng(rng.randrange(2**32)).normal(0, 70, pixels.shape)
+    return Image.fromarray(pixels.clip(0, 255).astype(np.uint8)), {}
+
+
+def vignette(image, rng):
+    y, x = np.mgrid[: image.height, : image.width]
+    y, x = 2 * y / image.height - 1, 2 * x / image.width - 1
+    light = np.clip(1 - rng.uniform(0.5, 0.7) * (x * x + y * y), 0, 1)[:, :, None]
+    return Image.fromarray((np.asarray(image) * light).astype(np.uint8)), {}
+
+
+def tiny(image, rng):
+    image = image.copy()
+    image.thumbnail((64, 64))
+    return image, {}
+
+
+def watermark(image, rng):
+    layer = Image.new("RGBA", image.size)
+    draw = ImageDraw.Draw(layer)
+    font = ImageFont.truetype("DejaVuSans-Bold.ttf", max(14, image.width // 14))
+    for y in range(0, image.height, image.height // 6 + 1):
+        for x in range(-(y % 3) * 40, image.width, image.width // 3 + 1):
+            draw.text((x, y), "© example", fill=(255, 255, 255, 130), font=font)
+    return Image.alpha_composite(image.convert("RGBA"), layer).convert("RGB"), {}
+
+
+def bars(image, rng):
+    """Strips are missing: cut out, or painted over."""
+    pixels = np.asarray(image).copy()
+    axis, count = rng.choice([0, 1]), rng.randint(3, 6)
+    side = pixels.shape[axis] // count
+    gone = np.concatenate([np.arange(i * side, i * side + int(side * rng.uniform(0.2, 0.4))) for i in range(count)])
+    if rng.random() < 0.5:
+        return Image.fromarray(np.delete(pixels, gone, axis)), {}
+    pixels.swapaxes(0, axis)[gone] = rng.randint(0, 255)
+    return Image.fromarray(pixels), {}
+
+
+def all_at_once(image, rng):
+    for apply in (mirror, crop, jitter):
+        image, _ = apply(image, rng)
+    return image, {"quality": rng.randint(15, 40)}
+
+
+def half_covered(image, rng):
+    image = image.copy()
+    width, height = image.size
+    box = rng.choice([(0, 0, width // 2, height), (width // 2, 0, width, height), (0, 0, width, height // 2),
+                      (0, height // 2, width, height)])
+    image.paste(rng.choice(["black", "white", "#37a"]), box)
+    return image, {}
+
+
+def solarise_light(image, rng):
+    return ImageOps.solarize(image, rng.randint(150, 200)), {}
+
+
+def equalise(image, rng):
+    return ImageOps.equalize(image), {}
+
+
+def painting(image, rng):
+    return image.filter(ImageFilter.ModeFilter(9)), {}
+
+
+def barrel(image, rng):
+    """As a wide lens draws it."""
+    amount, (width, height) = rng.uniform(0.2, 0.45), image.size
+    y, x = np.mgrid[:height, :width]
+    u, v = 2 * x / width - 1, 2 * y / height - 1
+    scale = 1 - amount + amount * (u * u + v * v)
+    x, y = ((u * scale + 1) * width / 2).clip(0, width - 1), ((v * scale + 1) * height / 2).clip(0, height - 1)
+    return Image.fromarray(np.asarray(image)[y.astype(int), x.astype(int)]), {}
+
+
+def fog(image, rng):
+    haze = Image.new("RGB", image.size, rng.choice(["white", "black", "#a63"]))
+    return Image.blend(image, haze, rng.uniform(0.5, 0.75)), {}
+
+
+def screen_photo(image, rng):
+    """A photograph of a screen: its lines, a tilt, its glow."""
+    pixels = np.asarray(image).astype(float)
+    pixels[:: rng.randint(2, 4)] *= 0.6
+    image, _ = perspective(Image.fromarray(pixels.astype(np.uint8)), rng)
+    return image.filter(ImageFilter.GaussianBlur(1)), {"quality": 50}
+
+
+def spots(image, rng):
+    """Salt and pepper."""
+    pixels = np.asarray(image).copy()
+    chance = np.random.default_rng(rng.randrange(2**32)).random(pixels.shape[:2])
+    pixels[chance < 0.1], pixels[chance > 0.9] = 0, 255
+    return Image.fromarray(pixels), {}
+
+
+def meme(image, rng):
+    width, height = image.size
+    bar = int(height * rng.uniform(0.15, 0.3))
+    canvas = Image.new("RGB", (width, height + 2 * bar), rng.choice(["white", "black"]))
+    canvas.paste(image, (0, bar))
+    draw = ImageDraw.Draw(canvas)
+    font = ImageFont.truetype("DejaVuSans-Bold.ttf", max(12, bar // 3))
+    for y, text in ((bar // 4, "WHEN YOU SEE IT"), (height + bar + bar // 4, "AND CANNOT UNSEE IT")):
+        draw.text((width // 20, y), text, fill="red", font=font)
+    return canvas, {}
+
+
+def emboss(image, rng):
+    return image.filter(ImageFilter.EMBOSS), {}
+
+
 CHANGES = {
     "usual": [jpeg, crop, rotate, mirror, blur, jitter, caption, pad, rescale, screenshot],
     "other": [grey, noise, posterise, perspective, stickers, upside_down, quarter_turns, pixelate,
               picture_in_picture, sharpen, gamma, negative],
     "hard": [small_crop, any_turn, worst_jpeg, many_stickers, collage, shear, sepia, channels, two_tones,
              solarise, blend, wide],
+    "further": [strong_perspective, faces, album, hue, heavy_noise, vignette, tiny, watermark, bars, all_at_once,
+                half_covered, solarise_light, equalise, painting, barrel, fog, screen_photo, spots, meme, emboss],
 }
+SPARE = []  # photographs for albums
 
 
 def change(image, changes, rng):
@@ -258,6 +424,7 @@ def make(arguments):
     rng.shuffle(originals)
     others = sorted(p for p in pathlib.Path(arguments.others).rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))
     rng.shuffle(others)
+    SPARE[:] = others[120:]
     truth = {}
     deck = []
     for n, path in enumerate(originals[:160]):

@@ -166,6 +166,7 @@ Comparisons compare_around(const Plane& plane, const Corner& c, double angle, in
 
 struct Match {
   const Keypoint &from, &to;
+  int variant;
 };
 
 // What one match says: q = turn p + shift, or turn conj(p) + shift for a mirrored picture.
@@ -184,9 +185,9 @@ struct Similar {
   }
 };
 
-Similar similar_of(const Match& m, int variant) {
-  const bool mirrored = (variant & Keypoints::kMirrored) != 0;
-  const double half = (variant & Keypoints::kNegative) != 0 ? std::numbers::pi : 0;
+Similar similar_of(const Match& m) {
+  const bool mirrored = (m.variant & Keypoints::kMirrored) != 0;
+  const double half = (m.variant & Keypoints::kNegative) != 0 ? std::numbers::pi : 0;
   const double angle = m.to.angle + half + (mirrored ? m.from.angle : -m.from.angle);
   Similar s{std::polar(m.to.size / m.from.size, angle), {}, mirrored};
   s.shift = Point(m.to.x, m.to.y) - s(m.from);
@@ -250,28 +251,42 @@ Keypoints find_keypoints(const Image& image) {
   return result;
 }
 
+namespace {
+
+// The transform that most of the matches agree on; none that fewer than four do.
+void add_vote(const std::vector<Match>& matches, Tones tones, std::vector<Vote>& votes) {
+  std::vector<Similar> each;
+  for (const Match& m : matches) each.push_back(similar_of(m));
+  std::vector<size_t> best;
+  for (const Similar& s : each) {
+    std::vector<size_t> good;
+    for (size_t i = 0; i < matches.size(); ++i) {
+      if (agrees(s, matches[i], each[i])) good.push_back(i);
+    }
+    if (good.size() > best.size()) best = std::move(good);
+  }
+  if (best.size() < 4) return;
+  votes.push_back(
+      {fit(matches, best, each[best[0]].mirrored).affine(), static_cast<int>(best.size()), tones});
+}
+
+}  // namespace
+
 std::vector<Vote> vote(const Keypoints& a, const Keypoints& b) {
   std::vector<Vote> votes;
-  for (int variant = 0; variant < Keypoints::kVariants; ++variant) {
-    std::vector<Match> matches;
-    std::vector<Similar> each;
-    for (const NearestBits& pair :
-         mutual_nearest(a.comparisons[Keypoints::kPlain], b.comparisons[variant], kMostBits)) {
-      matches.push_back({a.points[pair.row], b.points[pair.column]});
-      each.push_back(similar_of(matches.back(), variant));
-    }
-    std::vector<size_t> best;
-    for (const Similar& s : each) {
-      std::vector<size_t> good;
-      for (size_t i = 0; i < matches.size(); ++i) {
-        if (agrees(s, matches[i], each[i])) good.push_back(i);
+  for (const int mirrored : {0, Keypoints::kMirrored}) {
+    std::vector<Match> all;
+    for (const Tones tones : {Tones::same, Tones::negative}) {
+      const int variant = mirrored | (tones == Tones::negative ? Keypoints::kNegative : 0);
+      std::vector<Match> matches;
+      for (const NearestBits& pair :
+           mutual_nearest(a.comparisons[Keypoints::kPlain], b.comparisons[variant], kMostBits)) {
+        matches.push_back({a.points[pair.row], b.points[pair.column], variant});
       }
-      if (good.size() > best.size()) best = std::move(good);
+      add_vote(matches, tones, votes);
+      for (const Match& m : matches) all.push_back(m);
     }
-    if (best.size() < 4) continue;
-    const bool mirrored = (variant & Keypoints::kMirrored) != 0;
-    votes.push_back({fit(matches, best, mirrored).affine(), static_cast<int>(best.size()),
-                     (variant & Keypoints::kNegative) != 0 ? -1.0f : 1.0f});
+    add_vote(all, Tones::any, votes);
   }
   std::ranges::stable_sort(votes, std::greater{}, &Vote::matches);
   return votes;

@@ -32,7 +32,7 @@ struct Keypoints {
 Keypoints find_keypoints(const Image& image);
 
 // The transforms that most of the mutual nearest points agree on, best first, at most one of each
-// variant; none that fewer than four agree on.
+// variant and of the two signs of each together; none that fewer than four agree on.
 std::vector<Vote> vote(const Keypoints& a, const Keypoints& b);
 
 }  // namespace ocelli

@@ -25,10 +25,10 @@ ImageSketch sketch(const OpenModel& opened, const Image& image);
 struct PairEvidence {
   float cosine = 0;  // of the embeddings
   int hash_distance = 64;
-  int matches = 0;        // keypoints or patches that vote for the transform
-  float correlation = 0;  // of everything that lies over each other
+  int keypoints = 0;  // that agree on a transform
   Agreement agreement = {};
-  bool mirrored = false, negative = false;
+  Tones tones = Tones::same;
+  bool mirrored = false;
   double scale = 1, turn = 0;  // of the transform; turn in degrees
 };
 

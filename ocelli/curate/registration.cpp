@@ -70,6 +70,23 @@ GreyPyramid::Level even(const Image& image) {
   return level;
 }
 
+// Twice the length of the gradient, as a picture: the same for a picture and its negative.
+Image edges(const Image& image) {
+  const std::vector<float> values = grey(image);
+  Image result{Tensor::zeros(image.pixels.shape(), DType::u8), image.format};
+  auto* to = result.pixels.data<uint8_t>();
+  const int64_t width = image.width();
+  for (int64_t y = 1; y + 1 < image.height(); ++y) {
+    for (int64_t x = 1; x + 1 < width; ++x) {
+      const int64_t i = y * width + x;
+      const float steep =
+          std::hypot(values[i + 1] - values[i - 1], values[i + width] - values[i - width]);
+      std::fill_n(to + 3 * i, 3, static_cast<uint8_t>(std::min(steep, 255.0f)));
+    }
+  }
+  return result;
+}
+
 struct Sample {
   float value, dx, dy;
 };
@@ -191,9 +208,14 @@ struct Laid {
   Affine map;  // between their pixels
 };
 
-Laid lay(const GreyPyramid& a, const GreyPyramid& b, int level, const Affine& map) {
+float sign_of(Tones tones) {
+  return tones == Tones::negative ? -1 : 1;
+}
+
+Laid lay(const GreyPyramid& a, const GreyPyramid& b, int level, const Affine& map, Tones tones) {
   const int other = matching_level(map, level);
-  return {a.level(level), b.level(other), b.to_level(other) * map * a.to_level(level).inverse()};
+  return {a.level(level, tones), b.level(other, tones),
+          b.to_level(other) * map * a.to_level(level).inverse()};
 }
 
 void add_area(const Laid& laid, int64_t top, int64_t left, int64_t height, int64_t width,
@@ -226,12 +248,19 @@ Affine operator*(const Affine& o, const Affine& i) {
 
 GreyPyramid::GreyPyramid(const Image& image) {
   const double longest = static_cast<double>(std::max(image.height(), image.width()));
+  Image steep;
   for (int i = 0; i < kLevels; ++i) {
     const double scale = static_cast<double>(kLongest >> i) / longest;
     const auto side = [&](int64_t n) {
       return std::max<int64_t>(std::lround(static_cast<double>(n) * scale), 4);
     };
-    levels_[i] = even(resize(image, side(image.height()), side(image.width()), Filter::bilinear));
+    const auto smaller = [&](const Image& from) {
+      return resize(from, side(image.height()), side(image.width()), Filter::bilinear);
+    };
+    const Image level = smaller(image);
+    if (i == 0) steep = edges(level);
+    levels_[i] = even(level);
+    edges_[i] = even(smaller(steep));
   }
 }
 
@@ -240,29 +269,29 @@ Affine GreyPyramid::to_level(int i) const {
           static_cast<double>(levels_[i].height) / height(), 0};
 }
 
-bool refine(const GreyPyramid& a, const GreyPyramid& b, int level, Affine& map, float sign) {
+bool refine(const GreyPyramid& a, const GreyPyramid& b, int level, Affine& map, Tones tones) {
   constexpr int kSteps[GreyPyramid::kLevels] = {3, 5, 8, 10};
-  Laid laid = lay(a, b, level, map);
+  Laid laid = lay(a, b, level, map, tones);
   const int other = matching_level(map, level);
   for (int i = 0; i < kSteps[level]; ++i) {
-    if (!step(laid.a, laid.b, sign, laid.map) || !is_sane(laid.map)) return false;
+    if (!step(laid.a, laid.b, sign_of(tones), laid.map) || !is_sane(laid.map)) return false;
   }
   map = b.to_level(other).inverse() * laid.map * a.to_level(level);
   return is_sane(map);
 }
 
 float correlation(const GreyPyramid& a, const GreyPyramid& b, int level, const Affine& map,
-                  float sign) {
-  const Laid laid = lay(a, b, level, map);
+                  Tones tones) {
+  const Laid laid = lay(a, b, level, map, tones);
   Moments moments;
   add_area(laid, 0, 0, laid.a.height, laid.a.width, moments);
-  return moments.n >= 64 ? sign * static_cast<float>(moments.correlation()) : 0;
+  return moments.n >= 64 ? sign_of(tones) * static_cast<float>(moments.correlation()) : 0;
 }
 
-Agreement agreement(const GreyPyramid& a, const GreyPyramid& b, const Affine& map, float sign) {
+Agreement agreement(const GreyPyramid& a, const GreyPyramid& b, const Affine& map, Tones tones) {
   constexpr int kLevel = 1;
   constexpr double kPattern = 0.04;  // variance of a block that has one
-  const Laid laid = lay(a, b, kLevel, map);
+  const Laid laid = lay(a, b, kLevel, map, tones);
   std::vector<double> blocks;
   double pixels = 0;
   for (int64_t top = 0; top < laid.a.height; top += kBlock) {
@@ -272,7 +301,7 @@ Agreement agreement(const GreyPyramid& a, const GreyPyramid& b, const Affine& ma
       pixels += m.n;
       if (m.n < kBlock * kBlock / 2) continue;
       if (std::max(m.variance_a(), m.variance_b()) > kPattern)
-        blocks.push_back(sign * m.correlation());
+        blocks.push_back(sign_of(tones) * m.correlation());
     }
   }
   Agreement result;

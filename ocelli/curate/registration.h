@@ -24,12 +24,15 @@ struct Affine {
 };
 Affine operator*(const Affine& outer, const Affine& inner);
 
-// A transform that matches of two pictures speak for, from the first to the second one, which is
-// a negative where the sign is -1.
+// How the tones of a picture are in its copy: the same, turned round (a negative), or anyhow
+// (solarised: turned round in parts), so that only its edges can be compared.
+enum class Tones { same, negative, any };
+
+// A transform that matches of two pictures speak for, from the first to the second one.
 struct Vote {
   Affine map;
   int matches = 0;
-  float sign = 1;
+  Tones tones = Tones::same;
 };
 
 // A picture in grey at four sizes, the longer side 256, 128, 64 and 32 pixels. Coordinates are
@@ -48,12 +51,14 @@ class GreyPyramid {
 
   double width() const { return static_cast<double>(levels_[0].width); }
   double height() const { return static_cast<double>(levels_[0].height); }
-  const Level& level(int i) const { return levels_[i]; }
+  const Level& level(int i, Tones tones) const {
+    return tones == Tones::any ? edges_[i] : levels_[i];
+  }
   // From coordinates to pixels of a level.
   Affine to_level(int i) const;
 
  private:
-  std::array<Level, kLevels> levels_;
+  std::array<Level, kLevels> levels_, edges_;  // edges: how steep brightness is, where
 };
 
 struct Agreement {
@@ -64,13 +69,15 @@ struct Agreement {
 };
 
 // Improves `map` from coordinates of `a` to those of `b` on a level. False when it ran away: then
-// `map` is of no use. Here and below `sign` is -1 for negatives.
-bool refine(const GreyPyramid& a, const GreyPyramid& b, int level, Affine& map, float sign = 1);
+// `map` is of no use.
+bool refine(const GreyPyramid& a, const GreyPyramid& b, int level, Affine& map,
+            Tones tones = Tones::same);
 
 // Correlation of all that lies over each other, on a level of `a`.
 float correlation(const GreyPyramid& a, const GreyPyramid& b, int level, const Affine& map,
-                  float sign = 1);
+                  Tones tones = Tones::same);
 
-Agreement agreement(const GreyPyramid& a, const GreyPyramid& b, const Affine& map, float sign = 1);
+Agreement agreement(const GreyPyramid& a, const GreyPyramid& b, const Affine& map,
+                    Tones tones = Tones::same);
 
 }  // namespace ocelli

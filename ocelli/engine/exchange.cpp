@@ -5,8 +5,11 @@
 #include <nlohmann/json.hpp>
 
 #include "ocelli/base/file.h"
+#include "ocelli/base/mapped_file.h"
+#include "ocelli/engine/metadata.h"
 #include "ocelli/formats/npy.h"
 #include "ocelli/index/faiss_file.h"
+#include "ocelli/index/faiss_rows.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -25,15 +28,17 @@ fs::path metadata_file(const fs::path& folder, int64_t shard) {
   return folder / "metadata" / fmt::format("metadata_{}.jsonl", shard);
 }
 
-// The numbers of the files in FOLDER/img_emb, sorted.
-std::vector<int64_t> shards_of(const fs::path& folder) {
+// The numbers of the files FOLDER/PREFIX_N.ENDING, sorted.
+std::vector<int64_t> shards_of(const fs::path& folder, const std::string& prefix,
+                               const std::string& ending) {
   std::vector<int64_t> shards;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder / "img_emb", error)) {
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
     long long number = -1;
     const std::string name = entry.path().filename().string();
-    if (std::sscanf(name.c_str(), "img_emb_%lld.npy", &number) == 1 &&
-        entry.path() == embeddings_file(folder, number)) {
+    if (name.starts_with(prefix) &&
+        std::sscanf(name.c_str() + prefix.size(), "_%lld", &number) == 1 &&
+        name == fmt::format("{}_{}{}", prefix, number, ending)) {
       shards.push_back(number);
     }
   }
@@ -41,54 +46,18 @@ std::vector<int64_t> shards_of(const fs::path& folder) {
   return shards;
 }
 
-std::vector<json> read_metadata(const fs::path& file) {
+std::vector<int64_t> embeddings_of(const fs::path& folder) {
+  return shards_of(folder / "img_emb", "img_emb", ".npy");
+}
+
+std::vector<ImageRecord> read_metadata(const fs::path& file) {
   const fs::path parquet = fs::path(file).replace_extension(".parquet");
   std::error_code ignored;
   if (!fs::exists(file, ignored) && fs::exists(parquet, ignored)) {
     fail(ErrorCode::not_found, "{}: is not there; tools/parquet_to_jsonl.py makes it of {}",
          file.string(), parquet.filename().string());
   }
-  std::vector<json> lines;
-  const std::string text = read_file(file, size_t{8} << 30);
-  for (size_t begin = 0; begin < text.size();) {
-    const size_t end = std::min(text.find('\n', begin), text.size());
-    const json line = json::parse(text.begin() + static_cast<std::ptrdiff_t>(begin),
-                                  text.begin() + static_cast<std::ptrdiff_t>(end), nullptr, false);
-    if (!line.is_object()) {
-      fail(ErrorCode::corrupt_data, "{}: line {} is no JSON object", file.string(),
-           lines.size() + 1);
-    }
-    lines.push_back(line);
-    begin = end + 1;
-  }
-  return lines;
-}
-
-std::string text_of(const json& line, const char* key) {
-  const auto found = line.find(key);
-  return found != line.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-int64_t number_of(const json& line, const char* key) {
-  const auto found = line.find(key);
-  return found != line.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
-}
-
-ImageRecord record_of(const json& line) {
-  ImageRecord record;
-  for (const char* key : {"image_path", "path", "url", "key"}) {
-    if (record.path.empty()) record.path = text_of(line, key);
-  }
-  if (record.path.empty()) return record;
-  if (record.path.find("://") == record.path.npos) record.path = whole_path(record.path).string();
-  record.name = fs::path(record.path).filename().string();
-  record.folder = text_of(line, "folder");
-  record.sha256 = text_of(line, "sha256");
-  record.width = number_of(line, "width");
-  record.height = number_of(line, "height");
-  if (std::string caption = text_of(line, "caption"); !caption.empty()) record.caption = caption;
-  look(record.path, record);  // a file that is there is not embedded again
-  return record;
+  return parse_metadata(read_file(file, size_t{8} << 30), file.string());
 }
 
 // False when nothing of length 1 can be made of it.
@@ -100,30 +69,25 @@ bool to_unit(std::span<float> row) {
   return true;
 }
 
-void import_shard(IndexWriter& writer, const fs::path& folder, int64_t shard,
-                  ImportResult& result) {
-  const fs::path file = embeddings_file(folder, shard), names = metadata_file(folder, shard);
-  const Tensor rows = read_npy(file);
-  const std::vector<json> lines = read_metadata(names);
-  check(rows.rank() == 2 && rows.size(1) == writer.state().width,
-        "{}: is {}; the vectors of the index have {} numbers", file.string(), rows.shape(),
-        writer.state().width);
-  check(static_cast<int64_t>(lines.size()) == rows.size(0), "{}: has {} lines for {} rows of {}",
-        names.string(), lines.size(), rows.size(0), file.filename().string());
-  for (int64_t i = 0; i < rows.size(0); ++i) {
+// Puts row i of `file` with record i; `copy` gives its values.
+void import_rows(IndexWriter& writer, std::vector<ImageRecord> records, const std::string& file,
+                 const std::function<void(int64_t, float*)>& copy, ImportResult& result) {
+  std::vector<float> row(writer.state().width);
+  for (size_t i = 0; i < records.size(); ++i) {
     throw_if_cancelled();
-    ImageRecord record = record_of(lines[i]);
-    check(!record.path.empty(), "{}: line {} names no image (image_path, path, url or key)",
-          names.string(), i + 1);
-    const Tensor values = to(rows.select(0, i), DType::f32);
-    std::vector<float> row(values.data<float>(), values.data<float>() + values.numel());
+    ImageRecord& record = records[i];
+    const auto number = static_cast<int64_t>(i);
+    copy(number, row.data());
     if (!to_unit(row)) {
       result.errors.push_back(
-          {i, record.path,
+          {number, record.path,
            Error(ErrorCode::corrupt_data,
-                 fmt::format("{}: row {} of {} has no direction", record.path, i, file.string()))});
+                 fmt::format("{}: row {} of {} has no direction", record.path, i, file))});
       continue;
     }
+    if (record.path.find("://") == record.path.npos) record.path = whole_path(record.path).string();
+    record.name = fs::path(record.path).filename().string();
+    look(record.path, record);  // a file that is there is not embedded again
     if (const auto known = writer.catalogue().find_path(record.path)) {
       record.id = known->id;
       ++result.replaced;
@@ -132,6 +96,47 @@ void import_shard(IndexWriter& writer, const fs::path& folder, int64_t shard,
     }
     writer.put(std::move(record), row.data());
   }
+}
+
+void check_width(const IndexWriter& writer, const std::string& file, const Shape& shape) {
+  check(shape.rank() == 2 && shape[1] == writer.state().width,
+        "{}: is {}; the vectors of the index have {} numbers", file, shape, writer.state().width);
+}
+
+void check_lines(size_t lines, int64_t rows, const std::string& names, const fs::path& file) {
+  check(static_cast<int64_t>(lines) == rows, "{}: has {} lines for {} rows of {}", names, lines,
+        rows, file.filename().string());
+}
+
+void import_shard(IndexWriter& writer, const fs::path& folder, int64_t shard,
+                  ImportResult& result) {
+  const fs::path file = embeddings_file(folder, shard), names = metadata_file(folder, shard);
+  const Tensor rows = read_npy(file);
+  check_width(writer, file.string(), rows.shape());
+  std::vector<ImageRecord> records = read_metadata(names);
+  check_lines(records.size(), rows.size(0), names.string(), file);
+  const auto copy = [&](int64_t i, float* row) {
+    const Tensor values = to(rows.select(0, i), DType::f32);
+    std::copy_n(values.data<float>(), values.numel(), row);
+  };
+  import_rows(writer, std::move(records), file.string(), copy, result);
+}
+
+// All the rows of a FAISS file; its lines are those of all metadata files beside it.
+void import_faiss(IndexWriter& writer, const fs::path& file, ImportResult& result) {
+  const MappedFile mapped(file);
+  const FaissRows rows = parse_faiss(mapped.bytes(), file.string());
+  check_width(writer, file.string(), {rows.count, rows.width});
+  const fs::path folder = file.parent_path();
+  std::vector<int64_t> shards = shards_of(folder / "metadata", "metadata", ".jsonl");
+  if (shards.empty()) shards = {0};  // which says what is not there
+  std::vector<ImageRecord> records;
+  for (const int64_t shard : shards) {
+    std::ranges::move(read_metadata(metadata_file(folder, shard)), std::back_inserter(records));
+  }
+  check_lines(records.size(), rows.count, (folder / "metadata").string(), file);
+  const auto copy = [&](int64_t i, float* row) { rows.copy(i, row); };
+  import_rows(writer, std::move(records), file.string(), copy, result);
 }
 
 json to_json(const ImageRecord& record) {
@@ -144,14 +149,21 @@ json to_json(const ImageRecord& record) {
 
 }  // namespace
 
-ImportResult import_folder(IndexWriter& writer, const fs::path& folder, const Progress& progress) {
-  const std::vector<int64_t> shards = shards_of(folder);
-  if (shards.empty()) {
-    fail(ErrorCode::not_found, "{}: holds no img_emb/img_emb_0.npy", folder.string());
-  }
+ImportResult import_embeddings(IndexWriter& writer, const fs::path& source,
+                               const Progress& progress) {
   ImportResult result;
+  std::error_code ignored;
+  if (fs::is_regular_file(source, ignored)) {
+    import_faiss(writer, source, result);
+    writer.commit();
+    return result;
+  }
+  const std::vector<int64_t> shards = embeddings_of(source);
+  if (shards.empty()) {
+    fail(ErrorCode::not_found, "{}: holds no img_emb/img_emb_0.npy", source.string());
+  }
   for (size_t i = 0; i < shards.size(); ++i) {
-    import_shard(writer, folder, shards[i], result);
+    import_shard(writer, source, shards[i], result);
     if (progress) progress(static_cast<int64_t>(i) + 1, static_cast<int64_t>(shards.size()));
   }
   writer.commit();
@@ -159,7 +171,7 @@ ImportResult import_folder(IndexWriter& writer, const fs::path& folder, const Pr
 }
 
 int64_t export_folder(const ImageIndex& index, const fs::path& folder, const Progress& progress) {
-  check(shards_of(folder).empty(), "{}: there are embeddings in it; give another folder",
+  check(embeddings_of(folder).empty(), "{}: there are embeddings in it; give another folder",
         folder.string());
   std::error_code error;
   for (const char* name : {"img_emb", "metadata"}) {

@@ -16,10 +16,11 @@ struct ImportResult {
 };
 
 // Puts the rows of a folder into an index; an image that it knows already gets the new vector.
+// `source` may be a file of FAISS, too, with its metadata in the folder beside it.
 // Nothing says which model they are of: their width is held against the index's. Throws
 // invalid_argument, not_found or corrupt_data naming the file; then nothing is committed.
-ImportResult import_folder(IndexWriter& writer, const std::filesystem::path& folder,
-                           const Progress& progress = {});
+ImportResult import_embeddings(IndexWriter& writer, const std::filesystem::path& source,
+                               const Progress& progress = {});
 
 // Writes the images of an index as such a folder, a million rows a file. Returns their number.
 // Throws invalid_argument when there are embeddings in it already.

@@ -4,7 +4,6 @@
 #include <array>
 
 #include "ocelli/base/file.h"
-#include "ocelli/base/progress.h"
 #include "ocelli/formats/checkpoint.h"
 
 namespace ocelli {
@@ -82,7 +81,6 @@ void copy_model_texts(const fs::path& from, const fs::path& to) {
   if (!fs::exists(from / "config.json") && !fs::exists(from / "open_clip_config.json")) return;
   for (const auto& entry : fs::directory_iterator(from)) {
     if (!entry.is_regular_file() || !belongs_to_model(entry.path())) continue;
-    throw_if_cancelled();
     write_file(to / entry.path().filename(), read_file(entry.path()));
   }
 }

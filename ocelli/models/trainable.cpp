@@ -82,10 +82,10 @@ bool TrainableModel::set_classes(const std::vector<std::string>& labels, uint64_
   return true;
 }
 
-// As transformers' configurations name classes, or timm's.
+// As transformers' configurations name classes, or timm's; weights alone get a configuration that
+// says nothing else.
 void TrainableModel::set_labels(const std::vector<std::string>& labels) {
-  nlohmann::json config = folder_.config.json();
-  if (!folder_.config) return;
+  nlohmann::json config = folder_.config ? folder_.config.json() : nlohmann::json::object();
   if (folder_.config.has("model_type")) {
     config["id2label"] = config["label2id"] = nlohmann::json::object();
     for (size_t i = 0; i < labels.size(); ++i) {

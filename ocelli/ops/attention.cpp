@@ -46,6 +46,42 @@ struct Arguments {
   Arguments& operator=(const Arguments&) = delete;
 };
 
+// The gradients of q, k and v: where those are the thirds of a memory [B, N, 3, H, D], of it.
+struct HeadGradients {
+  Tensor q, k, v, qkv;
+  Place qkv_at;
+
+  HeadGradients(const Tensor& q_, const Tensor& k_, const Tensor& v_) {
+    const Shape& s = q_.shape();
+    const Tensor all = Tensor::empty({s[0], s[1], 3, s[2], s[3]});
+    if (is_third(q_, 0, q_, all) && is_third(k_, 1, q_, all) && is_third(v_, 2, q_, all)) {
+      qkv = all;
+      qkv_at = all;
+      qkv_at.memory = Place(q_).memory;
+      q = all.select(2, 0), k = all.select(2, 1), v = all.select(2, 2);
+    } else {
+      q = Tensor::empty(q_.shape()), k = Tensor::empty(k_.shape()), v = Tensor::empty(v_.shape());
+    }
+  }
+
+  void add(const Tensor& q_, const Tensor& k_, const Tensor& v_, Gradients& gradients) const {
+    if (qkv.defined()) return gradients.add(qkv_at, qkv);
+    gradients.add(q_, q);
+    gradients.add(k_, k);
+    gradients.add(v_, v);
+  }
+
+ private:
+  static bool is_third(const Tensor& x, int64_t i, const Tensor& first, const Tensor& all) {
+    const Place at = x, start = first;
+    const Tensor third = all.select(2, i);
+    const bool same =
+        !at.memory.owner_before(start.memory) && !start.memory.owner_before(at.memory);
+    return same && at.memory_numel == all.numel() && at.shape == third.shape() &&
+           at.strides == third.strides() && at.offset == Place(third).offset;
+  }
+};
+
 }  // namespace
 
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
@@ -63,17 +99,14 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
   backend::current().attention(y, q, k, v, Arguments(q, options).params);
   if (Tape* tape = Tape::recording({&q, &k, &v, &options.bias})) {
     tape->record("attention", y, [=](const Tensor& dy, Gradients& gradients) {
-      const Tensor dq = Tensor::empty(q.shape()), dk = Tensor::empty(k.shape()),
-                   dv = Tensor::empty(v.shape());
+      const HeadGradients d(q, k, v);
       const bool bias = gradients.wants(options.bias);
       const Tensor dbias = bias ? Tensor::empty({batch, heads, nq, nk}) : Tensor();
       const View dbias_view = dbias;
-      backend::current().attention_backward(dq, dk, dv, bias ? &dbias_view : nullptr, dy, q, k, v,
-                                            Arguments(q, options).params);
+      backend::current().attention_backward(d.q, d.k, d.v, bias ? &dbias_view : nullptr, dy, q, k,
+                                            v, Arguments(q, options).params);
       if (bias) gradients.add(options.bias.expand(dbias.shape()), dbias);
-      gradients.add(q, dq);
-      gradients.add(k, dk);
-      gradients.add(v, dv);
+      d.add(q, k, v, gradients);
     });
   }
   return y;

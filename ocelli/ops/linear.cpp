@@ -51,15 +51,25 @@ Tensor rows_of(const Tensor& x) {
   return contiguous(x).view({x.numel() / std::max<int64_t>(width, 1), width});
 }
 
-// z = x W^T + bias, of a weight that changes too often to be kept packed
-void product(const Tensor& z, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+// y = residual + activation(z), z = x W^T + bias, of a weight that changes too often to be kept
+// packed. Without an activation z is not written.
+void product(const Tensor& y, const Tensor& z, const Tensor& x, const LinearWeight& weight,
+             Activation activation, const Tensor& residual) {
   const backend::Backend& device = backend::current();
-  const View bias_view = bias;
+  const View bias = weight.bias(), residual_view = residual;
+  const Tensor& sums = activation ? z : y;
+  const bool adds = residual.defined() && !activation;
   const backend::PackedPtr packed =
-      device.pack_linear(weight, bias.defined() ? &bias_view : nullptr);
-  if (packed) return device.linear(z, x, *packed, {});
-  device.gemm(z, x, weight.transpose(0, 1), 1);
-  if (bias.defined()) device.binary(backend::Binary::add, z, z, bias.expand(z.shape()));
+      device.pack_linear(weight.weight(), weight.bias().defined() ? &bias : nullptr);
+  if (packed) {
+    device.linear(sums, x, *packed, {{}, nullptr, adds ? &residual_view : nullptr});
+  } else {
+    device.gemm(sums, x, weight.weight().transpose(0, 1), 1);
+    if (weight.bias().defined())
+      device.binary(backend::Binary::add, sums, sums, weight.bias().expand(y.shape()));
+  }
+  if (activation) device.unary(*activation, y, z);
+  if (residual.defined() && !(packed && adds)) device.binary(backend::Binary::add, y, y, residual);
 }
 
 // With z = x W^T + bias, h = activation(z), y = residual + scale h:
@@ -76,14 +86,15 @@ Tensor linear_on(Tape& tape, const Tensor& x, const LinearWeight& packable,
   const Tensor scale = epilogue.scale, residual = epilogue.residual;
   const Activation activation = epilogue.activation;
   const Tensor in = rows_of(x);
-  const Tensor z = Tensor::empty({in.size(0), packable.out_features()});
-  product(z, in, weight, bias);
-  const Tensor h = activation ? unary(*activation, z) : z;
+  const Shape rows = {in.size(0), packable.out_features()};
+  const Tensor h = Tensor::empty(rows), before = activation ? Tensor::empty(rows) : Tensor();
+  const bool adds = residual.defined() && !scale.defined();
+  product(h, before, in, packable, activation, adds ? rows_of(residual) : Tensor());
   Shape shape = x.shape();
   shape[-1] = packable.out_features();
   Tensor y = (scale.defined() ? h * scale : h).view(shape);
-  if (residual.defined()) y = residual + y;
-  const Tensor gated = scale.defined() ? h : Tensor(), before = activation ? z : Tensor();
+  if (residual.defined() && !adds) y = residual + y;
+  const Tensor gated = scale.defined() ? h : Tensor();
   tape.record(
       "linear", y,
       [=, x_at = Place(x), residual_at = Place(residual)](const Tensor& dy, Gradients& gradients) {
@@ -92,10 +103,9 @@ Tensor linear_on(Tape& tape, const Tensor& x, const LinearWeight& packable,
         Tensor dz = rows_of(dy);
         if (gradients.wants(scale)) gradients.add(scale, sum(dz * gated, 0));
         if (scale.defined()) dz = dz * scale;
-        if (activation) {
-          const Tensor dh = dz;
-          dz = Tensor::empty(dh.shape());
-          device.unary_backward(*activation, dz, dh, before);
+        if (activation) {  // in place of z, which nobody reads afterwards
+          device.unary_backward(*activation, before, dz, before);
+          dz = before;
         }
         if (gradients.wants(bias)) gradients.add(bias, sum(dz, 0));
         if (gradients.wants(weight)) {

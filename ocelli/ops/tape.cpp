@@ -55,7 +55,14 @@ void Gradients::add(const Place& x, const Tensor& dx) {
   }
   if (!memory.defined()) memory = Tensor::zeros({x.memory_numel});
   // It may be another tensor's gradient as well, as after y = a + b.
-  if (!memory.is_unique()) memory = clone_of(memory);
+  const bool shared = !memory.is_unique();
+  if (shared && x.is_all) {
+    const Tensor both = Tensor::empty(x.shape);
+    backend::current().binary(backend::Binary::add, both, memory.at(x), dx);
+    memory = both.view({x.memory_numel});
+    return;
+  }
+  if (shared) memory = clone_of(memory);
   const Tensor into = memory.at(x);
   backend::current().binary(backend::Binary::add, into, into, dx);
 }

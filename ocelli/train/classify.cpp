@@ -4,6 +4,7 @@
 
 #include "ocelli/ops/loss.h"
 #include "ocelli/ops/reduce.h"
+#include "ocelli/train/loading.h"
 
 namespace ocelli {
 namespace fs = std::filesystem;
@@ -13,13 +14,7 @@ namespace {
 class Classification final : public Objective {
  public:
   Classification(const ClassifierData& data, const LoaderOptions& loading, double smoothing)
-      : test_(data.test), loading_(loading), smoothing_(smoothing) {
-    loading_.transform = nullptr;
-    loading_.erasing.reset();
-    loading_.mixup.reset();
-    loading_.sampling = {.shuffle = false};
-    loading_.drop_last = false;
-  }
+      : test_(data.test), loading_(loading), smoothing_(smoothing) {}
 
   Tensor loss(const TrainableModel&, const Model& model, const Batch& batch) const override {
     const bool soft = batch.labels.dtype() == DType::f32;
@@ -90,32 +85,16 @@ ClassifierData open_classifier_data(const std::string& path, const std::string& 
 Trained train_classifier(TrainableModel& model, const ClassifierData& data,
                          const TrainRecipe& recipe, const TrainOptions& options) {
   const std::unique_ptr<Model> built = model.build();
-  const auto& a = recipe.augment;
-  LoaderOptions loading;
-  loading.batch_size = recipe.batch;
-  loading.sampling.seed = recipe.seed;
-  loading.processor = built->image_processor();
+  const ImageProcessor& processor = built->image_processor();
+  LoaderOptions loading = training_loader(recipe, processor);
   loading.num_classes = static_cast<int64_t>(data.train->classes().size());
-  const auto [height, width] = loading.processor.output_size();
-  std::vector<Transform> transforms = {
-      RandomResizedCrop{.height = height, .width = width, .scale = {a.crop_scale, 1}}};
-  if (a.flip > 0) transforms.push_back(RandomHorizontalFlip{.p = a.flip});
-  if (a.trivial_augment) transforms.push_back(TrivialAugmentWide{});
-  if (a.rand_augment_ops > 0) {
-    transforms.push_back(RandAugment{.num_ops = static_cast<int>(a.rand_augment_ops),
-                                     .magnitude = static_cast<int>(a.rand_augment_magnitude)});
-  }
-  if (a.color_jitter > 0) {
-    transforms.push_back(ColorJitter{a.color_jitter, a.color_jitter, a.color_jitter});
-  }
-  loading.transform = compose(std::move(transforms));
-  if (a.erasing > 0) loading.erasing = RandomErasing{.p = a.erasing};
+  const auto& a = recipe.augment;
   if (a.mixup > 0 || a.cutmix > 0) {
     loading.mixup = Mixup{.mixup_alpha = a.mixup,
                           .cutmix_alpha = a.cutmix,
                           .label_smoothing = recipe.label_smoothing};
   }
-  const Classification objective(data, loading, recipe.label_smoothing);
+  const Classification objective(data, test_loader(recipe, processor), recipe.label_smoothing);
   return train(model, objective, data.train, loading, recipe, options);
 }
 

@@ -22,7 +22,7 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
       {"average", &r.average, 0, 1},
       {"label_smoothing", &r.label_smoothing, 0, 0.99},
       {"optimizer.name", &o.name, 0, 0, {"adamw", "sgd", "lars", "lion"}},
-      {"optimizer.lr", &o.lr},
+      {"optimizer.lr", &o.lr, 1e-15},
       {"optimizer.weight_decay", &o.weight_decay},
       {"optimizer.beta1", &o.beta1, 0, 1},
       {"optimizer.beta2", &o.beta2, 0, 1},

@@ -77,6 +77,9 @@ class Training {
         loading.sampling.epoch_size > 0 ? loading.sampling.epoch_size : dataset.size();
     check(size.has_value(), "train: how many samples an epoch has is not known: set epoch_size");
     const int64_t each = epoch_size(loading.sampling, *size);
+    check(loading.batch_size <= each,
+          "train: a batch of {} is larger than the {} samples of an epoch", loading.batch_size,
+          each);
     return loading.drop_last ? each / loading.batch_size
                              : (each + loading.batch_size - 1) / loading.batch_size;
   }
@@ -144,6 +147,7 @@ class Training {
       fail(error.code(), "step {}: {}", step_ + 1, error.what());
     }
     optimizer_.step(gradients, {schedule_(step_), recipe_.optimizer.weight_decay});
+    objective_.after_step(model_);
     if (average_) update_average(parameters_of(*average_), parameters_of(model_), recipe_.average);
     return loss;
   }
@@ -180,8 +184,11 @@ class Training {
 
   void stop(const Error& error) {
     if (error.code() != ErrorCode::cancelled) return run_.end("failed", error.what());
+    // Writing a checkpoint would stop, too; a second request ends it.
+    clear_cancel();
     if (step_ > run_.step()) checkpoint();
     run_.end("cancelled");
+    request_cancel();
   }
 
   TrainableModel& model_;

@@ -24,6 +24,8 @@ class Objective {
   // The mean loss of a batch, one number. `model` is built from `trained` under the Tape.
   virtual Tensor loss(const TrainableModel& trained, const Model& model,
                       const Batch& batch) const = 0;
+  // After the optimiser's step: what keeps a weight within bounds.
+  virtual void after_step(const TrainableModel& trained) const { (void)trained; }
   // After each epoch: what is measured on images that are not learnt from; `model` is built to run.
   virtual std::vector<Metric> evaluate(const Model& model) const = 0;
   // The metric that says which checkpoint is best; empty: none.

@@ -5,8 +5,10 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import tarfile
+import time
 import unittest
 
 from support import PROGRAM, VIT, Case
@@ -77,6 +79,14 @@ class Curate(Case):
         self.assertEqual({best["a"], best["b"]}, {"two/a.ppm", "two/b.ppm"})
         self.assertGreater(best["score"], 0.9)
         self.assertIn("negative", best["why"])
+
+    def test_dedup_takes_no_sky_for_another_in_the_same_frame(self):
+        side = 256
+        os.makedirs("skies")
+        for name, sky, left, top in (("clear", 170, 90, 90), ("cloudy", 140, 60, 220)):
+            rows = [bytes(3 * [top]) * side] * 2 + [bytes(6 * [left]) + bytes(3 * [sky]) * (side - 2)] * (side - 2)
+            pathlib.Path(f"skies/{name}.ppm").write_bytes(b"P6 %d %d 255\n" % (side, side) + b"".join(rows))
+        self.assertEqual(self.json("dedup", "skies", "-m", VIT)["groups"], [])
 
     def test_dedup_against_a_test_set_keeps_all_of_it(self):
         os.makedirs("test")
@@ -188,6 +198,35 @@ class Curate(Case):
         self.assertIn("File too large", result.stderr)
         self.curate("photos", "-o", "out", "--resume")
         self.assertEqual(len(os.listdir("out/images")), 4)
+
+    def test_killed_at_random_moments(self):
+        for i in range(12):
+            photo(f"heap/{i:02}.ppm", i % 10, side=64)
+        pathlib.Path("heap/empty.jpg").touch()
+        pathlib.Path("r.toml").write_text("[retrieve]\ntarget = 4\n")
+        arguments = ["heap", "-m", VIT, "--recipe", "r.toml", "-q", "-o"]
+        begin = time.monotonic()
+        self.run_program("curate", *arguments, "whole")
+        duration = time.monotonic() - begin
+
+        def result(output):
+            images = sorted(pathlib.Path(output, "images").iterdir())
+            return self.manifest(output), [(image.name, image.read_bytes()) for image in images]
+
+        self.assertEqual(len(result("whole")[1]), 4)
+        moments = random.Random(4)
+        kills = 0
+        for _ in range(10):
+            shutil.rmtree("out", ignore_errors=True)
+            for i in range(5):
+                process = subprocess.Popen([PROGRAM, "curate", *arguments, "out", *["--resume"] * (i > 0)],
+                                           env=self.environment, stderr=subprocess.DEVNULL)
+                time.sleep(moments.uniform(0, duration / 2))
+                process.send_signal(signal.SIGKILL)
+                kills += process.wait() == -signal.SIGKILL
+            self.run_program("curate", *arguments, "out", "--resume")
+            self.assertEqual(result("out"), result("whole"))
+        self.assertGreater(kills, 10)
 
 
 if __name__ == "__main__":

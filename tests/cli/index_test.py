@@ -180,15 +180,34 @@ class Index(Case):
         result = self.index("photos", "-m", VIT, "-o", "p.oci", status=66)
         self.assertEqual((result["added"], result["failed"]), (3, 1))
 
-    @unittest.skipIf(os.geteuid() == 0, "root reads every folder")
+    @unittest.skipIf(os.geteuid() == 0 and not shutil.which("setpriv"), "root reads every folder")
     def test_a_folder_that_cannot_be_read(self):
         self.photos(3)
         photo("photos/locked/x.ppm", 5)
         self.index("photos", "-m", VIT, "-o", "p.oci")
+        command = [PROGRAM, "index", "photos", "-m", VIT, "-o", "p.oci"]
+        if os.geteuid() == 0:
+            for path in (self.folder, *self.folder.rglob("*")):
+                os.chown(path, 65534, 65534)
+            command = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", *command]
         os.chmod("photos/locked", 0)
         self.addCleanup(os.chmod, self.folder / "photos/locked", 0o755)
-        self.assertIn("locked: cannot be listed", self.error("index", "photos", "-o", "p.oci", status=74))
+        refused = subprocess.run(command, env=self.environment, capture_output=True, text=True)
+        self.assertEqual(refused.returncode, 74, refused.stderr)
+        self.assertIn("locked: cannot be listed", refused.stderr)
         self.assertEqual(self.index("p.oci", "--status")["images"], 4)
+
+    def test_100_000_files_in_one_folder(self):
+        for i in range(100_000):
+            if i % 50_000 == 0:  # a file system allows 65 000 names of one file
+                photo(f"photos/{i:06}.ppm", i, side=4)
+            else:
+                os.link(f"photos/{i // 50_000 * 50_000:06}.ppm", f"photos/{i:06}.ppm")
+        self.assertEqual(self.index("photos", "-m", VIT, "-o", "p.oci", "--kind", "flat")["added"], 100_000)
+        pathlib.Path("photos/099999.ppm").unlink()
+        again = self.index("photos", "-o", "p.oci")
+        self.assertEqual((again["unchanged"], again["removed"]), (99_999, 1))
+        self.assertEqual(self.paths("photos/000000.ppm", "-k", "1", "--where", "name = '077777.ppm'"), ["077777.ppm"])
 
     def test_two_writers_and_a_reader(self):
         self.photos(5)
@@ -357,6 +376,26 @@ class Index(Case):
             self.assertEqual((read.ntotal, read.d, "HNSW" in type(read).__name__), (40, 32, kind == "hnsw"))
             scores, ids = read.search(read.reconstruct_n(0, 40), 3)
             self.assertEqual(ids[:, 0].tolist(), list(range(40)))
+
+    def test_faiss_files_are_imported(self):
+        self.photos(4)
+        for kind in ("flat", "hnsw"):
+            index, folder = f"{kind}.oci", pathlib.Path(f"out-{kind}")
+            self.index("photos", "-m", VIT, "-o", index, "--kind", kind)
+            self.index(index, "--export", folder)
+            shutil.rmtree(folder / "img_emb")
+            self.index(index, "--export", folder / "image.faiss")
+            taken = ("--import", folder / "image.faiss", "-m", VIT, "-o", f"again-{kind}.oci")
+            self.assertEqual(self.index(*taken)["added"], 4)
+            self.assertEqual(self.index(*taken)["replaced"], 4)
+            found = self.json("search", f"again-{kind}.oci", "photos/001.ppm", "-k", "1")
+            self.assertEqual([pathlib.Path(f["path"]).name for f in found], ["001.ppm"])
+        lines = (folder / "metadata/metadata_0.jsonl").read_text().splitlines(keepends=True)
+        (folder / "metadata/metadata_0.jsonl").write_text("".join(lines[:3]))
+        self.assertIn("metadata: has 3 lines for 4 rows of image.faiss", self.error("index", *taken, status=64))
+        cut = (folder / "image.faiss").read_bytes()[:-4]
+        (folder / "image.faiss").write_bytes(cut)
+        self.assertIn("image.faiss: the FAISS index is cut off", self.error("index", *taken, status=65))
 
     def test_clusters_and_outliers(self):
         self.photos(20)

@@ -6,6 +6,7 @@
 #include "ocelli/curate/exact.h"
 #include "ocelli/curate/groups.h"
 #include "ocelli/curate/keypoints.h"
+#include "ocelli/curate/pair_score.h"
 #include "ocelli/curate/perceptual_hash.h"
 #include "ocelli/curate/registration.h"
 
@@ -63,10 +64,44 @@ TEST(Registration, LaysANegativeOverItsPicture) {
   const Affine truth = turn(6, 0.9);
   const GreyPyramid a(scene(256, 256, 1)), b(scene(256, 256, 1, truth.inverse(), true));
   Affine map{0.93, -0.07, 16, 0.07, 0.93, 9};
-  ASSERT_TRUE(refine(a, b, 2, map, -1) && refine(a, b, 1, map, -1));
-  EXPECT_GT(correlation(a, b, 1, map, -1), 0.8f);
-  EXPECT_GT(agreement(a, b, map, -1).median, 0.8f);
+  ASSERT_TRUE(refine(a, b, 2, map, Tones::negative) && refine(a, b, 1, map, Tones::negative));
+  EXPECT_GT(correlation(a, b, 1, map, Tones::negative), 0.8f);
+  EXPECT_GT(agreement(a, b, map, Tones::negative).median, 0.8f);
   EXPECT_LT(agreement(a, b, map).median, -0.8f);
+}
+
+Image solarised(Image image) {
+  auto* p = image.pixels.data<uint8_t>();
+  for (int64_t i = 0; i < image.pixels.numel(); ++i) p[i] = p[i] < 128 ? p[i] : 255 - p[i];
+  return image;
+}
+
+TEST(Registration, LaysASolarisedPictureOverItsEdges) {
+  const Affine truth = turn(6, 0.9);
+  const GreyPyramid a(scene(256, 256, 1)), b(solarised(scene(256, 256, 1, truth.inverse())));
+  Affine map{0.93, -0.07, 16, 0.07, 0.93, 9};
+  ASSERT_TRUE(refine(a, b, 2, map, Tones::any) && refine(a, b, 1, map, Tones::any));
+  EXPECT_NEAR(map.xx, truth.xx, 0.02);
+  EXPECT_NEAR(map.yx, truth.yx, 0.02);
+  EXPECT_GT(agreement(a, b, map, Tones::any).median, 0.5f);
+  EXPECT_LT(agreement(a, b, map).median, 0.3f);
+  EXPECT_LT(agreement(a, b, map, Tones::negative).median, 0.3f);
+}
+
+TEST(Keypoints, OfBothSignsSpeakTogether) {
+  const auto votes =
+      vote(find_keypoints(scene(256, 256, 1)), find_keypoints(solarised(scene(256, 256, 1))));
+  ASSERT_FALSE(votes.empty());
+  EXPECT_EQ(votes[0].tones, Tones::any);
+  EXPECT_GE(votes[0].matches, 8);
+}
+
+TEST(DuplicateScore, AgreeingKeypointsSpeakForWhatIsHalfHidden) {
+  PairEvidence hidden{.cosine = 0.4f, .keypoints = 5, .agreement = {.median = 0.3f, .blocks = 40}};
+  EXPECT_LT(duplicate_score(hidden), 0.5f);
+  hidden.keypoints = 40;
+  EXPECT_GT(duplicate_score(hidden), 0.9f);
+  EXPECT_LT(duplicate_score({.cosine = 0.9f, .agreement = {.median = 0.1f, .blocks = 60}}), 0.1f);
 }
 
 TEST(Keypoints, AreFoundAgainTurnedMirroredAndNegative) {
@@ -83,7 +118,7 @@ TEST(Keypoints, AreFoundAgainTurnedMirroredAndNegative) {
         const auto votes = vote(a, find_keypoints(scene(256, 256, 1, truth.inverse(), negative)));
         ASSERT_FALSE(votes.empty());
         EXPECT_GE(votes[0].matches, 8);
-        EXPECT_EQ(votes[0].sign, negative ? -1 : 1);
+        EXPECT_TRUE(votes[0].tones == (negative ? Tones::negative : Tones::same));
         const auto [x, y] = votes[0].map(100, 140);
         const auto [u, v] = truth(100, 140);
         EXPECT_NEAR(x, u, 5);

@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 #include <optional>
 
 #include "ocelli/backend/backend.h"
 #include "ocelli/backend/cpu/isa.h"
+#include "ocelli/base/threads.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/reduce.h"
 #include "ocelli/tensor/allocator.h"
@@ -141,6 +143,22 @@ TEST_P(GradientOnIsa, EqualsReference) {
 
 INSTANTIATE_TEST_SUITE_P(Isa, GradientOnIsa, testing::ValuesIn(backend::supported_isas()),
                          [](const auto& isa) { return isa.param; });
+
+TEST(GradientThreads, GradientsRepeatExactly) {
+  const int threads = num_threads();
+  set_num_threads(3);
+  for (const OpCase& op : op_table()) {
+    if (!op.has_gradient) continue;
+    const int64_t n = std::min<int64_t>(op.max_size, 37);
+    const auto first = slope(op, Inputs(5), n), again = slope(op, Inputs(5), n);
+    for (size_t i = 0; first && i < first->gradients.size(); ++i) {
+      if (!first->gradients[i].defined()) continue;
+      const Tensor a = contiguous(first->gradients[i]), b = contiguous(again->gradients[i]);
+      EXPECT_EQ(0, std::memcmp(a.raw(), b.raw(), a.nbytes())) << op.name << " input " << i;
+    }
+  }
+  set_num_threads(threads);
+}
 
 Tensor leaf(const Shape& shape, float start) {
   const Tensor t = Tensor::empty(shape);

@@ -222,6 +222,13 @@ const std::vector<OpCase>& op_table() {
          return linear(in.uniform({29, 1530 + 11 * n}), w, {Unary::gelu});
        },
        12},
+      {"linear_many_rows",
+       [](Inputs& in, int64_t n) {
+         // The gradient of the weight is a sum over the rows, cut into slices.
+         const LinearWeight w(in.uniform({33 + n, 20}), dense(in.uniform({33 + n})));
+         return linear(in.uniform({509 + n, 20}), w, {Unary::gelu});
+       },
+       5},
       {"linear_page_apart",
        [](Inputs& in, int64_t n) {
          // Rows of x a multiple of 4096 bytes apart.
@@ -244,6 +251,11 @@ const std::vector<OpCase>& op_table() {
                            in.coin() ? in.uniform({n}) : Tensor(), 1e-5f);
        },
        70},
+      {"layer_norm_many_rows",
+       [](Inputs& in, int64_t n) {
+         return layer_norm(in.uniform({150, n}), in.uniform({n}), in.uniform({n}), 1e-5f);
+       },
+       40},
       {"rms_norm",
        [](Inputs& in, int64_t n) {
          return rms_norm(in.uniform({2, 3, n}), in.coin() ? in.uniform({n}) : Tensor(), 1e-5f);
@@ -289,6 +301,14 @@ const std::vector<OpCase>& op_table() {
        .max_size = 70,
        .has_gradient = false},
       {"attention", attention_call, 70},
+      {"attention_many_queries",
+       [](Inputs& in, int64_t n) {
+         // Of one memory, as a linear layer makes them.
+         const Tensor qkv = dense(in.uniform({1, 225 + n, 3, 2, 8}));
+         return attention(qkv.select(2, 0), qkv.select(2, 1), qkv.select(2, 2),
+                          {.causal = in.coin()});
+       },
+       3},
       {"conv2d_1x1", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 1); }},
       {"conv2d_3x3", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 3); }},
       {"conv2d_5x5", [](Inputs& in, int64_t n) { return conv_call(in, n, false, 5); }, 12},

@@ -1,6 +1,7 @@
 // y = softmax(scale * q k^T + bias + mask) v, one tile of queries against all keys of a head: the
 // scores of a tile stay in the second-level cache, memory is O(N). Of bf16, the products are (the
 // weights are rounded before they are multiplied with v), softmax is f32.
+#include "ocelli/backend/cpu/attention.h"
 #include "ocelli/backend/cpu/cpu.h"
 #include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/threads.h"
@@ -10,30 +11,8 @@
 #define HWY_TARGET_INCLUDE "ocelli/backend/cpu/attention.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "ocelli/backend/cpu/attention-inl.h"
 #include "ocelli/backend/cpu/gemm-inl.h"
-#include "ocelli/backend/cpu/math-inl.h"
-
-#ifndef OCELLI_BACKEND_CPU_ATTENTION_ONCE
-#define OCELLI_BACKEND_CPU_ATTENTION_ONCE
-namespace ocelli::backend {
-
-// One head of one image; T is float, or uint16_t for bf16.
-template <class T>
-struct Head {
-  const T *q, *k, *v;  // rows q_row, k_row, v_row apart
-  T* y;
-  int64_t q_row, k_row, v_row, y_row;
-  int64_t nq, nk, d, dv;
-  float scale;
-  bool causal;
-  const uint8_t* mask;  // [nk] or null
-  int64_t mask_step;
-  const float* bias;  // [nq, nk] rows bias_row apart, or null
-  int64_t bias_row, bias_step;
-};
-
-}  // namespace ocelli::backend
-#endif
 
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
@@ -50,26 +29,11 @@ int64_t attention_tile() {
 template <class T>
 void pack_keys(const Head<T>& h, float* keys) {
   constexpr int64_t kEach = sizeof(float) / sizeof(T);
-  const int64_t words = h.d / kEach;
-  for (int64_t p = 0; p * kPanel < h.nk; ++p) {
-    float* into = keys + p * words * kPanel;
-    const int64_t count = std::min(kPanel, h.nk - p * kPanel);
-    const auto* rows = reinterpret_cast<const float*>(h.k + p * kPanel * h.k_row);
-    transpose(rows, h.k_row / kEach, count, words, into, kPanel);
-    for (int64_t i = 0; count < kPanel && i < words; ++i) {
-      std::fill(into + i * kPanel + count, into + (i + 1) * kPanel, 0.0f);
-    }
-  }
+  pack_rows_across(reinterpret_cast<const float*>(h.k), h.k_row / kEach, h.nk, h.d / kEach, keys);
 }
 
 void pack_values(const Head<float>& h, float* values) {
-  for (int64_t p = 0; p * kPanel < h.dv; ++p) {
-    const int64_t count = std::min(kPanel, h.dv - p * kPanel);
-    for (int64_t j = 0; j < h.nk; ++j, values += kPanel) {
-      std::copy_n(h.v + j * h.v_row + p * kPanel, count, values);
-      std::fill(values + count, values + kPanel, 0.0f);
-    }
-  }
+  pack_rows(h.v, h.v_row, h.nk, h.dv, values);
 }
 
 // A word holds the values of two keys.
@@ -115,48 +79,6 @@ HWY_INLINE void finish(float* sums, int64_t rows, const float* factors, uint16_t
                        int64_t columns) {
   finish(sums, rows, factors, sums, kPanel, kPanel);
   round_rows_here()(sums, kPanel, rows, std::min(columns, kPanel), y, y_row);
-}
-
-// Adds the bias (to scaled scores) and hides keys; everything past the keys is minus infinity, so
-// that exp gives 0.
-template <class T>
-HWY_INLINE void mask_row(const Head<T>& h, int64_t query, int64_t padded, float* s) {
-  if (h.bias) {
-    for (int64_t j = 0; j < h.nk; ++j) {
-      s[j] = s[j] * h.scale + h.bias[query * h.bias_row + j * h.bias_step];
-    }
-  }
-  if (h.mask) {
-    for (int64_t j = 0; j < h.nk; ++j) {
-      if (!h.mask[j * h.mask_step]) s[j] = -kInfinity;
-    }
-  }
-  int64_t seen = h.nk;
-  if (h.causal) seen = std::clamp<int64_t>(query + h.nk - h.nq + 1, 0, h.nk);
-  std::fill(s + seen, s + padded, -kInfinity);
-}
-
-// s becomes exp(scale * (s - max s)); returns 1 / sum, or 0 for a row without keys. scale > 0.
-template <bool kRough>
-HWY_INLINE float exponentials(float* s, int64_t padded, float scale) {
-  const Tag d;
-  Vec top = hn::Load(d, s);
-  for (int64_t j = kLanes; j < padded; j += kLanes) top = hn::Max(top, hn::Load(d, s + j));
-  const float highest = hn::GetLane(hn::MaxOfLanes(d, top));
-  // Highway's emulated vectors start a maximum of lanes at the lowest finite number.
-  if (highest <= std::numeric_limits<float>::lowest()) {
-    std::fill(s, s + padded, 0.0f);
-    return 0;
-  }
-  const float log2_scale = scale * 1.44269504f;
-  const Vec factor = hn::Set(d, log2_scale), shift = hn::Set(d, -highest * log2_scale);
-  Vec sum = hn::Zero(d);
-  for (int64_t j = 0; j < padded; j += kLanes) {
-    const Vec e = exp2_of_negative<kRough>(d, hn::MulAdd(hn::Load(d, s + j), factor, shift));
-    hn::Store(e, d, s + j);
-    sum = hn::Add(sum, e);
-  }
-  return 1 / hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
 // Queries [begin, end) of a head; `scores` holds kTileRows rows of `padded` floats.
@@ -229,12 +151,6 @@ HWY_EXPORT(attend_bf16);
 
 namespace {
 
-// Rows must be compact: the innermost stride is 1.
-Tensor compact_rows(const View& view) {
-  const Tensor t = Tensor::borrow(view);
-  return view.strides[-1] == 1 || view.shape[-1] == 1 ? t : contiguous(t);
-}
-
 void pack_head(const Head<float>& h, float* keys, float* values) {
   HWY_DYNAMIC_DISPATCH(pack_head_f32)(h, keys, values);
 }
@@ -248,33 +164,6 @@ void attend(const Head<float>& h, const float* keys, const float* values, int64_
 void attend(const Head<uint16_t>& h, const float* keys, const float* values, int64_t begin,
             int64_t end, float* scores) {
   HWY_DYNAMIC_DISPATCH(attend_bf16)(h, keys, values, begin, end, scores);
-}
-
-template <class T>
-Head<T> head_of(const View& y, const Tensor& q, const Tensor& k, const Tensor& v,
-                const Attention& p, int64_t b, int64_t i) {
-  Head<T> h{};
-  const auto base = [&](const View& t) {
-    return static_cast<T*>(t.data) + b * t.strides[0] + i * t.strides[2];
-  };
-  h.q = base(q), h.k = base(k), h.v = base(v), h.y = base(y);
-  h.q_row = q.strides()[1], h.k_row = k.strides()[1], h.v_row = v.strides()[1];
-  h.y_row = y.strides[1];
-  h.nq = q.size(1), h.nk = k.size(1), h.d = q.size(3), h.dv = v.size(3);
-  h.scale = p.scale;
-  h.causal = p.causal;
-  if (p.key_mask) {
-    h.mask = p.key_mask->as<uint8_t>() + b * p.key_mask->strides[0];
-    h.mask_step = p.key_mask->strides[1];
-  }
-  if (p.bias) {
-    const View& t = *p.bias;
-    h.bias = t.as<float>() + (t.shape[0] > 1 ? b * t.strides[0] : 0) +
-             (t.shape[1] > 1 ? i * t.strides[1] : 0);
-    h.bias_row = t.strides[2];
-    h.bias_step = t.strides[3];
-  }
-  return h;
 }
 
 template <class T>

@@ -27,6 +27,11 @@ class Cpu : public Reference {
   void rms_norm(const View& y, const View& x, const View* weight, float eps) const override;
   void attention(const View& y, const View& q, const View& k, const View& v,
                  const Attention& params) const override;
+  void layer_norm_backward(const View& dx, const View* dweight, const View* dbias, const View& dy,
+                           const View& x, const View* weight, float eps) const override;
+  void attention_backward(const View& dq, const View& dk, const View& dv, const View* dbias,
+                          const View& dy, const View& q, const View& k, const View& v,
+                          const Attention& params) const override;
   PackedPtr pack_linear(const View& weight, const View* bias) const override;
   void linear(const View& y, const View& x, const Packed& weight,
               const Epilogue& epilogue) const override;
@@ -37,6 +42,8 @@ class Cpu : public Reference {
                          const PackedInvertedResidual& block) const override;
 
  private:
+  Precision word_precision() const;
+
   Precision precision_;  // of packed linear weights
   int64_t group_;        // of int4
 };
@@ -82,8 +89,21 @@ struct LinearCall {
   const WordRows* words = nullptr;  // x as the weight multiplies it, where it was made before
 };
 
+// Panels for a weight [n, k] that has yet to be packed.
+PackedLinear unpacked(Precision precision, int64_t n, int64_t k);
+
 // On the calling thread alone, for kernels that share out the work themselves.
+void pack_serial(const View& weight, PackedLinear& into);
 void linear_serial(const LinearCall& call);
+
+// An output is cut into a grid of row and panel ranges that threads take one after the other: the
+// one that ends first when all are equally fast, and of those the finest, for when they are not; at
+// most `most` of them.
+struct Grid {
+  int64_t rows, panels;
+};
+Grid choose_grid(int64_t tiles, int64_t panels, int64_t threads, int64_t most);
+int64_t tile_height();  // rows of a tile
 
 // Bytes of second-level cache that a kernel may count on.
 int64_t cache_budget();

@@ -1,4 +1,4 @@
-// linear: y = residual + scale * activation(x W^T + bias) on packed weights, and the general gemm.
+// linear: y = residual + scale * activation(x W^T + bias) on packed weights.
 #include "ocelli/backend/cpu/cpu.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/tensor/convert.h"
@@ -358,10 +358,36 @@ void weight_to_nibbles(const float* w, PackedLinear& into, int64_t row) {
   }
 }
 
+// Of a weight whose columns are compact (it is the transpose of a matrix in rows), f32 or bf16: a
+// row of words goes into all panels.
+void pack_columns(const View& weight, PackedLinear& into, Range panels) {
+  const Tag d;
+  const hn::RebindToUnsigned<Tag> du;
+  const int64_t n = weight.shape[0], step = weight.strides[1];
+  const bool narrow = into.precision == Precision::bf16;
+  for (int64_t i = 0; i < into.words; ++i) {
+    const float* row = weight.as<float>() + (narrow ? 2 * i : i) * step;
+    const bool paired = narrow && 2 * i + 1 < into.k;
+    for (int64_t j = panels.begin * kPanel; j < panels.end * kPanel; j += kLanes) {
+      Vec v = j < n ? load_some(row + j, n - j) : hn::Zero(d);
+      if (narrow) {
+        const Vec odd = paired && j < n ? load_some(row + step + j, n - j) : hn::Zero(d);
+        const auto high = hn::And(round_to_bf16(odd), hn::Set(du, 0xffff0000u));
+        v = hn::BitCast(d, hn::Or(high, hn::ShiftRight<16>(round_to_bf16(v))));
+      }
+      const int64_t panel = j / kPanel;
+      hn::StoreU(v, d, into.panels.data<float>() + (panel * into.words + i) * kPanel + j % kPanel);
+    }
+  }
+}
+
 // panels[p][word][j] = words of w[p * kPanel + j]
 void pack_panels(const View& weight, PackedLinear& into, Range panels) {
   const int64_t n = weight.shape[0], k = into.k, words = into.words;
   const int64_t row = weight.strides[0], column = weight.strides[1];
+  if (row == 1 && column != 1 && into.precision != Precision::int8 && !into.group) {
+    return pack_columns(weight, into, panels);
+  }
   const bool as_is = into.precision == Precision::f32 && !into.group && column == 1;
   const Tensor memory = Tensor::empty({(into.group ? 0 : kPanel * words) + k});
   float *rows = memory.data<float>(), *one = rows + memory.numel() - k;
@@ -414,31 +440,44 @@ int64_t cache_budget() {
   return budget;
 }
 
+PackedLinear unpacked(Precision precision, int64_t n, int64_t k) {
+  PackedLinear w;
+  w.precision = precision;
+  w.n = n;
+  w.k = k;
+  w.panel = HWY_DYNAMIC_DISPATCH(panel_width)();
+  const int64_t each = numbers_per_word(precision), panels = (n + w.panel - 1) / w.panel;
+  w.words = (k + each - 1) / each;
+  w.panels = Tensor::empty({panels, w.words, w.panel});
+  if (precision == Precision::int8) {
+    w.steps = Tensor::zeros({panels * w.panel});
+    w.sums = Tensor::zeros({panels * w.panel});
+  }
+  return w;
+}
+
+void pack_serial(const View& weight, PackedLinear& into) {
+  HWY_DYNAMIC_DISPATCH(pack_panels)(weight, into, {0, into.panels.size(0)});
+}
+
+// Of the words that products multiply: weights in 4 bits become bf16 where it is fast.
+Precision Cpu::word_precision() const {
+  if (precision_ != Precision::int4) return precision_;
+  return has_bf16_dots() ? Precision::bf16 : Precision::f32;
+}
+
 PackedPtr Cpu::pack_linear(const View& weight, const View* bias) const {
-  auto packed = std::make_shared<PackedLinear>();
-  if (precision_ == Precision::int4)
-    packed->precision = has_bf16_dots() ? Precision::bf16 : Precision::f32;
-  else
-    packed->precision = precision_;
-  if (precision_ != Precision::f32 && has_bf16_dots()) packed->inner = DType::bf16;
-  packed->n = weight.shape[0];
-  packed->k = weight.shape[1];
-  packed->panel = HWY_DYNAMIC_DISPATCH(panel_width)();
-  const int64_t each = numbers_per_word(packed->precision);
-  packed->words = (packed->k + each - 1) / each;
-  const int64_t panels = (packed->n + packed->panel - 1) / packed->panel;
+  const int64_t n = weight.shape[0], k = weight.shape[1];
+  auto packed = std::make_shared<PackedLinear>(unpacked(word_precision(), n, k));
   if (precision_ == Precision::int4) {
-    const int64_t groups = (packed->k + group_ - 1) / group_;
     packed->group = group_;
-    packed->panels = Tensor::zeros({panels, (packed->k + 1) / 2, packed->panel}, DType::u8);
-    packed->group_steps = Tensor::zeros({panels, groups, packed->panel}, DType::bf16);
-  } else {
-    packed->panels = Tensor::empty({panels, packed->words, packed->panel});
+    packed->panels =
+        Tensor::zeros({packed->panels.size(0), (k + 1) / 2, packed->panel}, DType::u8);
+    packed->group_steps = Tensor::zeros(
+        {packed->panels.size(0), (k + group_ - 1) / group_, packed->panel}, DType::bf16);
   }
-  if (precision_ == Precision::int8) {
-    packed->steps = Tensor::zeros({panels * packed->panel});
-    packed->sums = Tensor::zeros({panels * packed->panel});
-  }
+  if (precision_ != Precision::f32 && has_bf16_dots()) packed->inner = DType::bf16;
+  const int64_t panels = packed->panels.size(0);
   parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
     HWY_DYNAMIC_DISPATCH(pack_panels)(weight, *packed, {begin, end});
   });
@@ -448,14 +487,6 @@ PackedPtr Cpu::pack_linear(const View& weight, const View* bias) const {
   }
   return packed;
 }
-
-namespace {
-
-// The output is cut into a grid of row and panel ranges that threads take one after the other: the
-// one that ends first when all are equally fast, and of those the finest, for when they are not.
-struct Grid {
-  int64_t rows, panels;
-};
 
 Grid choose_grid(int64_t tiles, int64_t panels, int64_t threads, int64_t most) {
   Grid best{1, 1};
@@ -475,7 +506,9 @@ Grid choose_grid(int64_t tiles, int64_t panels, int64_t threads, int64_t most) {
   return best;
 }
 
-}  // namespace
+int64_t tile_height() {
+  return HWY_DYNAMIC_DISPATCH(tile_rows)();
+}
 
 void Cpu::linear(const View& y, const View& x, const Packed& weight,
                  const Epilogue& epilogue) const {
@@ -495,7 +528,7 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
                   x.dtype,
                   narrow ? static_cast<uint16_t*>(y.data) : nullptr};
   const int64_t panels = w.panels.size(0);
-  const int64_t tile = HWY_DYNAMIC_DISPATCH(tile_rows)();
+  const int64_t tile = tile_height();
   // Below some 100 000 products of words a part costs more than it brings.
   const int64_t threads = num_threads(), worth = m * w.n * w.words / 100000;
   const Grid grid =
@@ -526,31 +559,6 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
 void linear_serial(const LinearCall& call) {
   if (call.m == 0) return;
   HWY_DYNAMIC_DISPATCH(linear_part)(call, {0, call.m}, {0, call.weight->panels.size(0)});
-}
-
-// Through the packed product: B is packed on the fly.
-void Cpu::gemm(const View& y, const View& a, const View& b, float alpha) const {
-  const int rank = y.shape.rank();
-  const Shape lead{std::span(y.shape.begin(), static_cast<size_t>(rank - 2))};
-  const auto one = [&](const View& v, int64_t i) {
-    Tensor t = Tensor::borrow(v);
-    for (int d = rank - 3; d >= 0; --d) {
-      t = t.select(d, i % lead[d]);
-      i /= lead[d];
-    }
-    return t;
-  };
-  const Tensor factor = alpha == 1 ? Tensor() : Tensor::full({y.shape[-1]}, alpha);
-  const View factor_view = factor;
-  parallel_for(lead.numel(), 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const Tensor left = contiguous(one(a, i)), out = one(y, i);
-      const Tensor result = out.is_contiguous() ? out : Tensor::empty(out.shape());
-      const PackedPtr packed = pack_linear(one(b, i).transpose(0, 1), nullptr);
-      linear(result, left, *packed, {std::nullopt, factor.defined() ? &factor_view : nullptr});
-      if (!out.is_contiguous()) copy(out, result);
-    }
-  });
 }
 
 }  // namespace ocelli::backend

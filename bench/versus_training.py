@@ -1,0 +1,70 @@
+"""Training beside PyTorch eager: forward and backward of timm's ViTs on random pixels, in turns.
+
+usage: versus_training.py TRAIN_STEP [--models tiny,small] [--precisions f32,bf16] [--batch 32]
+                          [--steps 3] [--threads 2]
+TRAIN_STEP is build/bench/train_step. bf16 of PyTorch is autocast. Prints images a second of the
+fastest step of each and the peak of resident memory.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import time
+
+
+def peer(model, precision, batch, steps, threads):
+    import resource
+
+    import timm
+    import torch
+
+    torch.set_num_threads(threads)
+    torch.manual_seed(0)
+    net = timm.create_model(f"vit_{model}_patch16_224", num_classes=1000).train()
+    pixels = torch.randn(batch, 3, 224, 224)
+    labels = torch.randint(0, 1000, (batch,))
+
+    def step():
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            loss = torch.nn.functional.cross_entropy(net(pixels), labels)
+        loss.backward()
+        net.zero_grad(set_to_none=True)
+
+    step()
+    best = float("inf")
+    for _ in range(steps):
+        start = time.perf_counter()
+        step()
+        best = min(best, time.perf_counter() - start)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    print(f"{batch / best:.1f} img/s, {peak} MiB")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("train_step")
+    parser.add_argument("--models", default="tiny,small")
+    parser.add_argument("--precisions", default="f32,bf16")
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    env = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
+    common = ["--batch", str(args.batch), "--steps", str(args.steps)]
+    for model in args.models.split(","):
+        for precision in args.precisions.split(","):
+            if args.train_step == "peer":
+                return peer(model, precision, args.batch, args.steps, args.threads)
+            command = [args.train_step, model, precision, *common]
+            ours = subprocess.check_output(command, env=env, text=True)
+            command = [sys.executable, __file__, "peer", "--models", model, "--precisions", precision,
+                       "--threads", str(args.threads), *common]
+            theirs = subprocess.check_output(command, env=env, text=True)
+            rate = [float(re.search(r"([\d.]+) img/s", text)[1]) for text in (ours, theirs)]
+            print(ours.strip())
+            print(f"  PyTorch eager: {theirs.strip()}; {rate[0] / rate[1]:.2f} times", flush=True)
+
+
+if __name__ == "__main__":
+    main()

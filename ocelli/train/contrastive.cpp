@@ -1,0 +1,106 @@
+#include "ocelli/train/contrastive.h"
+
+#include <algorithm>
+#include <numeric>
+
+#include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/linear.h"
+#include "ocelli/ops/loss.h"
+#include "ocelli/ops/norm.h"
+#include "ocelli/ops/shape.h"
+#include "ocelli/tensor/convert.h"
+#include "ocelli/train/loading.h"
+
+namespace ocelli {
+
+Tensor contrastive_loss(const TrainableModel& model, const Tensor& images, const Tensor& texts) {
+  check(images.rank() == 2 && images.shape() == texts.shape(),
+        "contrastive_loss: images are {} and texts {}", images.shape(), texts.shape());
+  const Tensor scale = exp(model.tensor("logit_scale"));
+  const Tensor logits = matmul(normalize(images), normalize(texts).transpose(0, 1)) * scale;
+  const int64_t count = images.size(0);
+  if (model.tensors().contains("logit_bias")) {
+    const Tensor same = Tensor::zeros({count, count});
+    for (int64_t i = 0; i < count; ++i) same.data<float>()[i * count + i] = 1;
+    return sigmoid_cross_entropy(logits + model.tensor("logit_bias"), same);
+  }
+  const Tensor own = Tensor::empty({count}, DType::i32);
+  std::iota(own.data<int32_t>(), own.data<int32_t>() + count, 0);
+  return (cross_entropy(logits, own) + cross_entropy(logits.transpose(0, 1), own)) * 0.5f;
+}
+
+namespace {
+
+class Contrastive final : public Objective {
+ public:
+  Contrastive(const CaptionData& data, const LoaderOptions& loading, const Tokenizer& tokenizer)
+      : test_(data.test), loading_(loading), tokenizer_(tokenizer) {}
+
+  Tensor loss(const TrainableModel& trained, const Model& model,
+              const Batch& batch) const override {
+    return contrastive_loss(trained, model.embed_image(batch.images),
+                            embed_texts(model, batch.captions));
+  }
+
+  void after_step(const TrainableModel& trained) const override {
+    constexpr float kLargest = 4.6051702f;  // ln 100
+    float& scale = trained.tensor("logit_scale").data<float>()[0];
+    scale = std::clamp(scale, 0.0f, kLargest);
+  }
+
+  std::vector<Metric> evaluate(const Model& model) const override {
+    if (!test_) return {};
+    std::vector<Tensor> images, texts;
+    Loader loader(test_, loading_);
+    while (const std::optional<Batch> batch = loader.next()) {
+      images.push_back(normalize(model.embed_image(batch->images)));
+      texts.push_back(normalize(embed_texts(model, batch->captions)));
+    }
+    const Tensor scores = matmul(cat(texts, 0), cat(images, 0).transpose(0, 1));
+    const int64_t count = scores.size(0);
+    int64_t first = 0, among_five = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      const float* row = scores.data<float>() + i * count;
+      const int64_t better = std::count_if(row, row + count, [&](float x) { return x > row[i]; });
+      first += better < 1;
+      among_five += better < 5;
+    }
+    const auto n = static_cast<double>(count);
+    return {{"test_recall1", static_cast<double>(first) / n},
+            {"test_recall5", static_cast<double>(among_five) / n}};
+  }
+
+  std::string best() const override { return test_ ? "test_recall5" : ""; }
+
+ private:
+  Tensor embed_texts(const Model& model, const std::vector<std::string>& captions) const {
+    const TextFormat format = model.text_format();
+    const TokenBatch tokens = tokenizer_.encode_batch(
+        captions,
+        {.context_length = format.context_length, .pad_to_longest = !format.pad_to_length});
+    return model.embed_text(tokens.ids, to(tokens.mask, DType::u8));
+  }
+
+  std::shared_ptr<const Dataset> test_;
+  LoaderOptions loading_;
+  const Tokenizer& tokenizer_;
+};
+
+}  // namespace
+
+Trained train_contrastive(TrainableModel& model, const CaptionData& data,
+                          const Tokenizer& tokenizer, const TrainRecipe& recipe,
+                          const TrainOptions& options) {
+  const std::unique_ptr<Model> built = model.build();
+  if (!built->has_text() || !model.tensors().contains("logit_scale")) {
+    fail(ErrorCode::unsupported, "{}: contrastive training needs a text tower and a logit_scale",
+         model.folder().path.string());
+  }
+  const ImageProcessor& processor = built->image_processor();
+  const Contrastive objective(data, test_loader(recipe, processor), tokenizer);
+  LoaderOptions loading = training_loader(recipe, processor);
+  loading.drop_last = true;  // a smaller batch has fewer texts to choose from
+  return train(model, objective, data.train, loading, recipe, options);
+}
+
+}  // namespace ocelli

@@ -1,0 +1,26 @@
+// Contrastive training of a model with an image and a text tower, on images with captions.
+#pragma once
+
+#include "ocelli/text/tokenizer.h"
+#include "ocelli/train/trainer.h"
+
+namespace ocelli {
+
+// images, texts [B, E], a pair a row, of any length. CLIP's symmetric cross entropy over the batch
+// (Radford et al., arXiv 2103.00020); SigLIP's sigmoid loss (Zhai et al., arXiv 2303.15343) where
+// the model has a logit_bias. Throws not_found for a model without logit_scale.
+Tensor contrastive_loss(const TrainableModel& model, const Tensor& images, const Tensor& texts);
+
+struct CaptionData {
+  std::shared_ptr<const Dataset> train;
+  std::shared_ptr<const Dataset> test;  // or null: images among which captions find their own
+};
+
+// Measures after each epoch which share of the test captions find their image first, and among the
+// first five. logit_scale is kept in [0, ln 100], as CLIP's and open_clip's is. Throws unsupported
+// for a model without a text tower.
+Trained train_contrastive(TrainableModel& model, const CaptionData& data,
+                          const Tokenizer& tokenizer, const TrainRecipe& recipe,
+                          const TrainOptions& options);
+
+}  // namespace ocelli

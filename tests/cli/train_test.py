@@ -1,0 +1,136 @@
+"""`ocelli train classify` on a few photographs and a tiny model. usage: train_test.py OCELLI"""
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import time
+import unittest
+
+import fixtures
+from support import PROGRAM, VIT, Case
+
+CLASSES = {"camera": "camera.png", "coffee": "coffee.png", "rocket": "rocket.jpg"}
+FAST = ["--set", "augment.crop_scale=0.7", "--lr", "0.01", "-b", "4"]
+
+
+def photographs(folder="photos", count=4):
+    for name, image in CLASSES.items():
+        pathlib.Path(folder, name).mkdir(parents=True)
+        for i in range(count):
+            pathlib.Path(folder, name, f"{i}_{image}").symlink_to(fixtures.IMAGES / image)
+
+
+def metrics(run):
+    return [json.loads(line) for line in pathlib.Path(run, "metrics.jsonl").read_text().splitlines()]
+
+
+class Train(Case):
+    def setUp(self):
+        super().setUp()
+        photographs()
+
+    def train(self, *arguments, status=0):
+        return self.run_program("train", "classify", "photos", "-m", VIT, *FAST, *arguments, status=status)
+
+    def test_learns_and_gives_a_model_folder(self):
+        photographs("held_out", 1)
+        result = self.json("train", "classify", "photos", "--test", "held_out", "-m", VIT, "-o", "run", "--epochs", "12", *FAST)
+        lines = metrics("run")
+        losses = [line["loss"] for line in lines if "loss" in line]
+        self.assertEqual((result["steps"], len(losses)), (36, 36))
+        self.assertLess(sum(losses[-6:]), 0.5 * sum(losses[:6]))
+        self.assertEqual(result["metrics"]["test_top1"], 1)
+        found = self.json("classify", "held_out", "-m", result["checkpoint"], "--top", "1")
+        self.assertEqual([image["predictions"][0]["label"] for image in found], list(CLASSES))
+        self.assertEqual(self.json("runs", "run")[0]["status"], "finished")
+        self.assertIn("test_top1", pathlib.Path("run/report.html").read_text())
+
+    def test_captions_find_their_images(self):
+        clip = fixtures.clip()
+        rows = [f"photos/{name}/{i}_{image}\ta {name}" for name, image in CLASSES.items() for i in range(1)]
+        pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
+        result = self.json("train", "contrastive", "captions.tsv", "--test", "captions.tsv", "-m", clip, "-o", "run",
+                           "--epochs", "60", "--lr", "0.003", "-b", "3")
+        self.assertEqual(result["metrics"]["test_recall1"], 1)
+        self.assertLess(result["metrics"]["loss"], 0.3)
+        self.json("match", "photos/coffee/0_coffee.png", "--texts", "captions.tsv", "-m", result["checkpoint"])
+        error = self.run_program("train", "contrastive", "captions.tsv", "-m", VIT, "-o", "b", "-b", "3", status=66).stderr
+        self.assertIn("no tokenizer", error)
+
+    def start(self, *arguments):
+        return subprocess.Popen([PROGRAM, "train", *arguments, "-q"], env=self.environment,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+    def test_killed_at_twenty_moments_it_ends_as_if_undisturbed(self):
+        often = ["--epochs", "40", "--set", "checkpoints.every_epochs=0.7", "--set", "average=0.9"]
+        self.train("-o", "whole", *often)
+        arguments = ["classify", "photos", "-m", VIT, *FAST, *often, "-o", "killed"]
+        numbers, kills = random.Random(4), 0
+        while kills < 20:
+            process = self.start(*arguments)
+            try:
+                process.communicate(timeout=numbers.uniform(0.02, 0.35))
+                self.assertEqual(process.returncode, 0)
+                break
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+                kills += 1
+            if pathlib.Path("killed/config.toml").exists():
+                arguments = ["--resume", "-o", "killed"]
+        if pathlib.Path("killed/config.toml").exists():
+            arguments = ["--resume", "-o", "killed"]
+        if kills == 20:
+            self.run_program("train", *arguments)
+        self.assertEqual(pathlib.Path("whole/metrics.jsonl").read_bytes(), pathlib.Path("killed/metrics.jsonl").read_bytes())
+        for file in ("model.safetensors", "training/optimizer.safetensors", "training/average/model.safetensors"):
+            a, b = (pathlib.Path(run, "checkpoints/step-00000120", file).read_bytes() for run in ("whole", "killed"))
+            self.assertEqual(a, b, file)
+
+    def test_control_c_writes_a_checkpoint(self):
+        process = self.start("classify", "photos", "-m", VIT, *FAST, "--epochs", "100000", "-o", "run")
+        while not (pathlib.Path("run/metrics.jsonl").exists() and len(pathlib.Path("run/metrics.jsonl").read_text()) > 200):
+            self.assertIsNone(process.poll())
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 128 + signal.SIGINT)
+        run = self.json("runs", "run")[0]
+        self.assertEqual(run["status"], "cancelled")
+        self.assertTrue(os.path.isdir(f"run/checkpoints/step-{run['step']:08}"))
+
+    def test_a_loss_that_is_not_finite_stops_and_is_named(self):
+        error = self.train("-o", "run", "--lr", "1e8", "--epochs", "40", status=65).stderr
+        self.assertRegex(error, r"step \d+: ")
+        run = self.json("runs", "run")[0]
+        self.assertEqual(run["status"], "failed")
+        self.assertRegex(run["message"], r"step \d+: ")
+
+    def test_a_corrupt_image_is_replaced_and_listed(self):
+        pathlib.Path("photos/coffee/bad.jpg").write_text("no image")
+        result = self.run_program("train", "classify", "photos", "-m", VIT, *FAST, "-o", "run", "--epochs", "2")
+        self.assertIn("photos/coffee/bad.jpg", result.stderr)
+        self.assertIn("another image took its place", result.stderr)
+
+    def test_bad_input(self):
+        pathlib.Path("photos/empty").mkdir()
+        self.assertIn("empty", self.train("-o", "a", status=66).stderr)
+        pathlib.Path("photos/empty").rmdir()
+        pathlib.Path("one/only").mkdir(parents=True)
+        pathlib.Path("one/only/a.png").symlink_to(fixtures.IMAGES / "coffee.png")
+        for arguments, message in [
+                (["train", "classify", "one", "-m", VIT, "-o", "b"], "at least two are needed"),
+                (["train", "classify", "photos", "--test", "one", "-m", VIT, "-o", "b"], "its classes are not those of"),
+                (["train", "classify", "photos", "-m", VIT, "-o", "b", "--set", "optimiser.lr=1"], "optimizer.lr"),
+                (["train", "classify", "photos", "-m", VIT, "-o", "b", "--lr", "0"], "optimizer.lr"),
+                (["train", "classify", "photos", "-m", VIT, "-o", "b", "-b", "99"], "larger than the 12 samples"),
+                (["train", "-o", "b"], "a task and data are needed"),
+                (["train", "--resume", "-o", "b", "--lr", "1"], "leave out the data")]:
+            self.assertIn(message, self.run_program(*arguments, status=64).stderr)
+        self.assertFalse(pathlib.Path("b/checkpoints").exists())
+
+
+if __name__ == "__main__":
+    unittest.main()
