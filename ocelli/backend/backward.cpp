@@ -103,7 +103,8 @@ void Backend::attention_backward(const View& dq, const View& dk, const View& dv,
 //   dweight[:, :, r, s] = dy^T x_rs,  dx_rs += dy weight[:, :, r, s]
 void Backend::conv2d_backward(const View* dx, const View* dweight, const View& dy, const View& x,
                               const View& weight, const Conv2d& p) const {
-  const auto& [top, left, bottom, right] = p.padding;
+  const int64_t top = p.padding[0], left = p.padding[1], bottom = p.padding[2];
+  const int64_t right = p.padding[3];
   const int64_t batch = x.shape[0], height = x.shape[1], width = x.shape[2];
   const int64_t rows = dy.shape[1], columns = dy.shape[2], pixels = batch * rows * columns;
   const int64_t out = weight.shape[0] / p.groups, in = weight.shape[1];

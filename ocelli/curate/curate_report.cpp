@@ -13,12 +13,13 @@
 namespace ocelli {
 namespace {
 
-constexpr int64_t kThumbnail = 200;
+constexpr int64_t kExampleSize = 200;
 constexpr int kExamples = 8, kBins = 24, kViews = 4;
 constexpr std::array<std::string_view, 5> kStages = {"collect", "quality", "embed", "dedup",
                                                      "retrieve"};
 
-constexpr std::string_view kStyle = R"(main{max-width:72rem;margin:auto;display:grid;gap:1.2rem}
+constexpr std::string_view kReportStyle =
+    R"(main{max-width:72rem;margin:auto;display:grid;gap:1.2rem}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1rem}
 h2{font-size:1.05rem;margin:0 0 .7rem}
 .funnel{display:grid;grid-template-columns:9rem 1fr;gap:.4rem 1rem;align-items:center}
@@ -62,7 +63,7 @@ std::string funnel(const Curated& curated) {
 std::string picture(const std::string& path, const DecodeOptions& decode) {
   try {
     return fmt::format("<img alt=\"\" title=\"{}\" src=\"{}\">", page::escape(path),
-                       page::inline_jpeg(thumbnail(path, kThumbnail, kThumbnail, decode)));
+                       page::inline_jpeg(thumbnail(path, kExampleSize, kExampleSize, decode)));
   } catch (const Error& error) {
     if (error.code() == ErrorCode::cancelled) throw;
     return "<small>no picture</small>";
@@ -192,7 +193,7 @@ void write_curate_report(const std::string& path, const Curated& curated, const 
   constexpr double kAll = 1e9;
   const QualityLimits& q = recipe.quality;
   AtomicFile file(path);
-  file.write(page::head("Ocelli: curation", kStyle));
+  file.write(page::head("Ocelli: curation", kReportStyle));
   file.write(fmt::format("<header><h1>Curation</h1><p>{} of {} files kept</p></header>\n<main>\n",
                          curated.kept, curated.fates.size()));
   file.write(funnel(curated));

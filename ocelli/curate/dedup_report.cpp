@@ -9,9 +9,10 @@
 namespace ocelli {
 namespace {
 
-constexpr int64_t kThumbnail = 320;
+constexpr int64_t kCopySize = 320;
 
-constexpr std::string_view kStyle = R"(main{max-width:72rem;margin:auto;display:grid;gap:1.2rem}
+constexpr std::string_view kCopiesStyle =
+    R"(main{max-width:72rem;margin:auto;display:grid;gap:1.2rem}
 section{background:var(--card);border:1px solid var(--line);border-radius:10px;padding:1rem;
 display:grid;gap:1rem;grid-template-columns:repeat(auto-fill,minmax(13rem,1fr))}
 figure{margin:0}
@@ -29,7 +30,7 @@ std::string figure(const std::string& path, const FileFacts& facts, const std::s
   std::string picture;
   try {
     picture = fmt::format("<img alt=\"\" src=\"{}\">",
-                          page::inline_jpeg(thumbnail(path, kThumbnail, kThumbnail, decode)));
+                          page::inline_jpeg(thumbnail(path, kCopySize, kCopySize, decode)));
   } catch (const Error& error) {
     if (error.code() == ErrorCode::cancelled) throw;
     picture = fmt::format("<small>{}</small>", page::escape(error.what()));
@@ -47,7 +48,7 @@ std::string figure(const std::string& path, const FileFacts& facts, const std::s
 void write_dedup_report(const std::string& path, const Duplicates& found,
                         const DecodeOptions& decode) {
   AtomicFile file(path);
-  file.write(page::head("Ocelli: duplicates", kStyle));
+  file.write(page::head("Ocelli: duplicates", kCopiesStyle));
   size_t copies = 0;
   for (const auto& group : found.groups) copies += group.duplicates.size();
   file.write(

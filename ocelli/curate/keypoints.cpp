@@ -14,7 +14,8 @@ namespace {
 
 using Point = std::complex<double>;
 
-constexpr double kLongest = 256;  // pixels of the first level; each next one is 1 / sqrt(2) of it
+constexpr double kFirstLevel =
+    256;  // pixels of the first level; each next one is 1 / sqrt(2) of it
 constexpr std::array<size_t, 6> kPoints = {60, 45, 35, 25, 17, 10};  // of each level
 constexpr int64_t kRadius = 12;                                      // of what is compared
 constexpr int64_t kMargin = kRadius + 1;
@@ -198,7 +199,7 @@ Similar similar_of(const Match& m) {
 bool agrees(const Similar& s, const Match& m, const Similar& own) {
   const double scale = std::abs(s.turn);
   const double error = std::abs(s(m.from) - Point(m.to.x, m.to.y));
-  if (error > kNear * kLongest * std::max(scale, 1.0)) return false;
+  if (error > kNear * kFirstLevel * std::max(scale, 1.0)) return false;
   const Point ratio = own.turn / s.turn;
   return std::abs(std::log(std::abs(ratio))) < 0.6 && std::abs(std::arg(ratio)) < 0.5;
 }
@@ -232,7 +233,7 @@ Keypoints find_keypoints(const Image& image) {
   const double longest = static_cast<double>(std::max(image.height(), image.width()));
   double size = 1;
   for (const size_t count : kPoints) {
-    const double scale = kLongest / size / longest;
+    const double scale = kFirstLevel / size / longest;
     const auto side = [&](int64_t n) {
       return std::max<int64_t>(std::lround(static_cast<double>(n) * scale), 4);
     };

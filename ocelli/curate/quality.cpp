@@ -12,11 +12,11 @@
 namespace ocelli {
 namespace {
 
-constexpr int64_t kLongest = 512;
+constexpr int64_t kLongestMeasured = 512;
 
 Image reduced(const Image& image) {
-  const double scale =
-      static_cast<double>(kLongest) / static_cast<double>(std::max(image.height(), image.width()));
+  const double scale = static_cast<double>(kLongestMeasured) /
+                       static_cast<double>(std::max(image.height(), image.width()));
   if (scale >= 1) return image;
   const auto side = [&](int64_t n) {
     return std::max<int64_t>(std::lround(static_cast<double>(n) * scale), 1);

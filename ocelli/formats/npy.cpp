@@ -24,12 +24,12 @@ struct NpyType {
   size_t size;
 };
 
-constexpr NpyType kTypes[] = {{"f4", DType::f32, 4}, {"f2", DType::f16, 2}, {"i1", DType::i8, 1},
-                              {"u1", DType::u8, 1},  {"i4", DType::i32, 4}, {"i8", DType::i64, 8},
-                              {"b1", DType::u8, 1},  {"f8", DType::f32, 8}};
+constexpr NpyType kNpyTypes[] = {
+    {"f4", DType::f32, 4}, {"f2", DType::f16, 2}, {"i1", DType::i8, 1}, {"u1", DType::u8, 1},
+    {"i4", DType::i32, 4}, {"i8", DType::i64, 8}, {"b1", DType::u8, 1}, {"f8", DType::f32, 8}};
 
 std::string descriptor(DType dtype) {
-  for (const NpyType& type : kTypes) {
+  for (const NpyType& type : kNpyTypes) {
     if (type.dtype == dtype) return fmt::format("{}{}", type.size == 1 ? '|' : '<', type.name);
   }
   fail(ErrorCode::unsupported, "npy: NumPy has no {}; choose f32 or f16", dtype);
@@ -110,9 +110,9 @@ class HeaderParser {
     if (peek() == '[') fail(ErrorCode::unsupported, "{}: an npy file of a structured type", file_);
     const std::string_view name = quoted();
     header_.type =
-        std::ranges::find(kTypes, name.substr(std::min<size_t>(1, name.size())), &NpyType::name);
+        std::ranges::find(kNpyTypes, name.substr(std::min<size_t>(1, name.size())), &NpyType::name);
     const bool little = name.starts_with('<') || name.starts_with('|') || name.starts_with('=');
-    if (header_.type == std::end(kTypes) || !little) {
+    if (header_.type == std::end(kNpyTypes) || !little) {
       fail(ErrorCode::unsupported, "{}: npy type '{}'", file_, name.substr(0, 40));
     }
   }

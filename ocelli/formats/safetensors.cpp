@@ -23,7 +23,7 @@ struct FileType {
   bool supported;
 };
 
-constexpr FileType kTypes[] = {
+constexpr FileType kFileTypes[] = {
     {"F32", 4, DType::f32, true},     {"F16", 2, DType::f16, true},
     {"BF16", 2, DType::bf16, true},   {"I8", 1, DType::i8, true},
     {"U8", 1, DType::u8, true},       {"I32", 4, DType::i32, true},
@@ -36,12 +36,13 @@ constexpr FileType kTypes[] = {
 
 const FileType* find_type(std::string_view name) {
   const auto* entry =
-      std::ranges::find_if(kTypes, [&](const FileType& t) { return name == t.name; });
-  return entry == std::end(kTypes) ? nullptr : entry;
+      std::ranges::find_if(kFileTypes, [&](const FileType& t) { return name == t.name; });
+  return entry == std::end(kFileTypes) ? nullptr : entry;
 }
 
 const char* file_type_of(DType dtype) {
-  return std::ranges::find_if(kTypes, [&](const FileType& t) { return t.dtype == dtype; })->name;
+  return std::ranges::find_if(kFileTypes, [&](const FileType& t) { return t.dtype == dtype; })
+      ->name;
 }
 
 // Parses and refuses what nlohmann would let pass: duplicate keys and deep nesting.

@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -80,6 +81,8 @@ class Train(Case):
                 kills += 1
             if pathlib.Path("killed/config.toml").exists():
                 arguments = ["--resume", "-o", "killed"]
+            else:  # killed before the run had begun
+                shutil.rmtree("killed", ignore_errors=True)
         if pathlib.Path("killed/config.toml").exists():
             arguments = ["--resume", "-o", "killed"]
         if kills == 20:

@@ -17,7 +17,7 @@ TEST(TrainRecipe, EachOfOursReads) {
     groups_of(recipe);
     ++count;
   }
-  EXPECT_GE(count, 2);
+  EXPECT_GE(count, 1);
 }
 
 TEST(TrainRecipe, BecomesAnOptimiserAndItsSchedule) {
