@@ -14,7 +14,7 @@
 namespace ocelli::cli {
 
 struct Common {
-  std::string model = "default", precision = "auto", size;
+  std::string model = "default", precision, size;
   bool json = false, quiet = false, strict = false;
   int threads = 0;  // 0: all cores
   int64_t batch = 8, max_pixels = DecodeOptions{}.max_pixels;

@@ -46,7 +46,7 @@ Weights load_model(OpenModel& opened, const OpenOptions& options) {
   if (foreign) {
     opened.precision = {backend::Precision::f32, "the backend's own"};
     packing = &backend::current();
-  } else if (options.precision == "auto" && quantization) {
+  } else if (quantization && (options.precision.empty() || options.precision == "auto")) {
     packing = &Quantization::higher();
     how.packer = [=](const std::string& name) -> const backend::Backend& {
       return quantization->packer(name);

@@ -15,7 +15,7 @@
 namespace ocelli {
 
 struct OpenOptions {
-  std::string precision = "auto";  // see choose_precision
+  std::string precision = {};  // see choose_precision
   std::optional<std::array<int64_t, 2>> size =
       {};                         // height and width of images, not the model's own
   bool strict = false;            // tensors that the model does not use are an error

@@ -52,9 +52,12 @@ std::span<const LedgerRow> ledger() {
 
 PrecisionChoice choose_precision(const std::string& asked, const std::string& family,
                                  const std::string& isa, const Quantization* quantization) {
-  if (asked == "auto") {
+  if (asked.empty() || asked == "auto") {
     if (quantization) return {quantization->precision, quantised_reason(*quantization)};
-    return fastest(family, isa);
+    const PrecisionChoice choice = fastest(family, isa);
+    if (asked == "auto") return choice;
+    return {Precision::f32, fmt::format("unless another is asked for; auto is {}: {}",
+                                        backend::precision_name(choice.precision), choice.reason)};
   }
   for (const Precision precision :
        {Precision::f32, Precision::bf16, Precision::int8, Precision::int4}) {

@@ -77,6 +77,8 @@ TEST(ChoosePrecision, TakesWhatIsAskedFor) {
   Quantization quantization;
   quantization.precision = Precision::int4;
   EXPECT_EQ(choose_precision("auto", "vit", "sse4", &quantization).precision, Precision::int4);
+  EXPECT_EQ(choose_precision("", "vit", "sse4", &quantization).precision, Precision::int4);
+  EXPECT_EQ(choose_precision("", "vit", "avx512_bf16", nullptr).precision, Precision::f32);
   EXPECT_EQ(choose_precision("f32", "vit", "avx512_bf16", &quantization).precision, Precision::f32);
   EXPECT_EQ(choose_precision("int8", "clip", "sse4", nullptr).precision, Precision::int8);
   EXPECT_THROW(choose_precision("f16", "vit", "sse4", nullptr), Error);
