@@ -55,8 +55,7 @@ struct ConvNormAct {
   }
 
   Tensor operator()(const Tensor& x, Tensor residual = {}) const {
-    return conv2d(x, conv.weight, padding(x),
-                  {.activation = activation, .residual = std::move(residual)});
+    return conv(x, padding(x), {.activation = activation, .residual = std::move(residual)});
   }
 };
 
@@ -114,7 +113,12 @@ struct Block {
 
   Tensor operator()(const Tensor& x) const {
     const Tensor residual = skip ? x : Tensor();
-    if (!depthwise) return project ? (*project)(conv(x), residual) : conv(x, residual);
+    if (!depthwise || conv.conv.norm) {
+      const Tensor wide = expand ? (*expand)(x) : x;
+      if (!project) return conv(wide, residual);
+      const Tensor filtered = conv(wide);
+      return (*project)(se ? (*se)(filtered) : filtered, residual);
+    }
     InvertedResidual block{
         .depthwise = &conv.conv.weight, .padding = conv.padding(x), .activation = conv.activation};
     if (expand) block.expand = &expand->conv.weight;

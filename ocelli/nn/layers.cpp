@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/ops/tape.h"
@@ -55,16 +56,18 @@ Tensor Embedding::operator()(const Tensor& indices) const {
   return embedding(indices, weight);
 }
 
-BatchNorm::BatchNorm(const Weights& w, int64_t channels, float eps)
-    : scale(Tensor::empty({channels})), shift(Tensor::empty({channels})) {
-  const Tensor weight = w.get("weight", {channels}), bias = w.get("bias", {channels});
-  const Tensor mean = w.get("running_mean", {channels}), var = w.get("running_var", {channels});
+BatchNorm::BatchNorm(const Weights& w, int64_t channels, float eps_)
+    : weight(w.get("weight", {channels})),
+      bias(w.get("bias", {channels})),
+      running_mean(w.get("running_mean", {channels})),
+      running_var(w.get("running_var", {channels})),
+      eps(eps_) {
   w.ignore("num_batches_tracked");
-  for (int64_t c = 0; c < channels; ++c) {
-    const double s = weight.data<float>()[c] / std::sqrt(double{var.data<float>()[c]} + eps);
-    scale.data<float>()[c] = static_cast<float>(s);
-    shift.data<float>()[c] = static_cast<float>(bias.data<float>()[c] - mean.data<float>()[c] * s);
-  }
+}
+
+Tensor BatchNorm::operator()(const Tensor& x) const {
+  constexpr float kMomentum = 0.1f;  // PyTorch's
+  return batch_norm(x, running_mean, running_var, weight, bias, kMomentum, eps);
 }
 
 Conv2d::Conv2d(const Weights& w, const Shape& shape, const Conv2dOptions& options, bool bias)
@@ -74,26 +77,45 @@ Conv2d::Conv2d(const Weights& w, const Shape& shape, const Conv2dOptions& option
   w.release("weight");
 }
 
-// norm(conv(x) + b) = conv(x) * scale + (b * scale + shift)
+// norm(conv(x) + b) = conv(x) * scale + (b - running_mean) * scale + norm.bias,
+// scale = norm.weight / sqrt(running_var + eps)
 Conv2d::Conv2d(const Weights& w, const Shape& shape, const Conv2dOptions& options,
-               const BatchNorm& norm) {
+               const BatchNorm& follows) {
   const Tensor plain = w.get("weight", shape);
-  Tape::refuse("conv2d with a batch norm folded into it", {&plain});
+  const Tensor own_bias = w.has("bias") ? w.get("bias", {shape[0]}) : Tensor();
+  if (Tape::recording({&plain, &own_bias, &follows.weight, &follows.bias})) {
+    weight = Conv2dWeight(plain, own_bias, options);
+    weight.pack();
+    norm = follows;
+    return;
+  }
   const Tensor folded = Tensor::empty(shape);
   const Tensor bias = Tensor::empty({shape[0]});
-  const Tensor own_bias = w.has("bias") ? w.get("bias", {shape[0]}) : Tensor::zeros({shape[0]});
   const int64_t each = shape.numel() / std::max<int64_t>(shape[0], 1);
   for (int64_t o = 0; o < shape[0]; ++o) {
-    const float scale = norm.scale.data<float>()[o];
+    const double s = follows.weight.data<float>()[o] /
+                     std::sqrt(double{follows.running_var.data<float>()[o]} + follows.eps);
+    const auto scale = static_cast<float>(s);
+    const auto shift = static_cast<float>(follows.bias.data<float>()[o] -
+                                          follows.running_mean.data<float>()[o] * s);
     for (int64_t i = o * each; i < (o + 1) * each; ++i) {
       folded.data<float>()[i] = plain.data<float>()[i] * scale;
     }
-    bias.data<float>()[o] = own_bias.data<float>()[o] * scale + norm.shift.data<float>()[o];
+    bias.data<float>()[o] = own_bias.defined() ? own_bias.data<float>()[o] * scale + shift : shift;
   }
   weight = Conv2dWeight(folded, bias, options);
   const backend::UseBackend packing(w.packer("weight"));
   weight.pack();
   w.release("weight");
+}
+
+Tensor Conv2d::operator()(const Tensor& x, const std::array<int64_t, 4>& padding,
+                          Epilogue epilogue) const {
+  if (!norm) return conv2d(x, weight, padding, std::move(epilogue));
+  Tensor y = (*norm)(conv2d(x, weight, padding));
+  if (epilogue.activation) y = unary(*epilogue.activation, y);
+  if (epilogue.scale.defined()) y = y * epilogue.scale;
+  return epilogue.residual.defined() ? y + epilogue.residual : y;
 }
 
 }  // namespace ocelli

@@ -2,6 +2,7 @@
 // are packed for the backend at once.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -51,16 +52,21 @@ struct Embedding {
   Tensor operator()(const Tensor& indices) const;
 };
 
-// A batch norm in inference is a scale and a shift of each channel.
+// torch.nn.BatchNorm2d over [B, H, W, C].
 struct BatchNorm {
-  Tensor scale, shift;  // [C]: weight / sqrt(running_var + eps), bias - running_mean * scale
+  Tensor weight, bias, running_mean, running_var;
+  float eps;
 
-  BatchNorm(const Weights& w, int64_t channels, float eps);
+  BatchNorm(const Weights& w, int64_t channels, float eps_);
+  // In training: of the batch, which moves the running statistics.
+  Tensor operator()(const Tensor& x) const;
 };
 
-// torch.nn.Conv2d over [B, H, W, C], with the batch norm that follows folded into it.
+// torch.nn.Conv2d over [B, H, W, C], with the batch norm that follows folded into it unless it is
+// to learn.
 struct Conv2d {
   Conv2dWeight weight;
+  std::optional<BatchNorm> norm;
 
   Conv2d() = default;
   // `shape` is [out, in / groups, kh, kw].
@@ -68,8 +74,10 @@ struct Conv2d {
   Conv2d(const Weights& w, const Shape& shape, const Conv2dOptions& options, const BatchNorm& norm);
 
   Tensor operator()(const Tensor& x, Epilogue epilogue = {}) const {
-    return conv2d(x, weight, std::move(epilogue));
+    return (*this)(x, weight.options().padding, std::move(epilogue));
   }
+  Tensor operator()(const Tensor& x, const std::array<int64_t, 4>& padding,
+                    Epilogue epilogue = {}) const;
 };
 
 }  // namespace ocelli

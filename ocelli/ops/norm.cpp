@@ -105,6 +105,53 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const T
   return y;
 }
 
+namespace {
+
+// running += momentum * (now - running)
+void move_towards(const Tensor& running, const Tensor& now, float momentum, float factor) {
+  for (int64_t c = 0; c < now.numel(); ++c) {
+    float& r = running.data<float>()[c];
+    r += momentum * (now.data<float>()[c] * factor - r);
+  }
+}
+
+}  // namespace
+
+Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
+                  const Tensor& weight, const Tensor& bias, float momentum, float eps) {
+  check_row("batch_norm", x, weight, "weight");
+  check_row("batch_norm", x, bias, "bias");
+  check_row("batch_norm", x, running_mean, "running_mean");
+  check_row("batch_norm", x, running_var, "running_var");
+  const int64_t channels = x.size(-1), n = channels ? x.numel() / channels : 0;
+  check(n > 1, "batch_norm: x is {}; a variance needs more than one value a channel", x.shape());
+  Tape* tape = Tape::recording({&x, &weight, &bias});
+  const NoTape pause;
+  const Tensor rows = reshape(x, {n, channels});
+  const Tensor middle = mean(rows, 0), centred = rows - middle;
+  const Tensor var = mean(centred * centred, 0);
+  const Tensor inverse = Tensor::full({channels}, 1) / unary(backend::Unary::sqrt, var + eps);
+  const Tensor scale = inverse * weight;
+  const Tensor y = (centred * scale + bias).view(x.shape());
+  move_towards(running_mean, middle, momentum, 1);
+  move_towards(running_var, var, momentum, static_cast<float>(n) / static_cast<float>(n - 1));
+  if (tape) {
+    // With z = (x - mean) / sqrt(var + eps): dbias = sum dy, dweight = sum dy z,
+    // dx = (dy - dbias / n - z dweight / n) weight / sqrt(var + eps)
+    tape->record("batch_norm", y, [=](const Tensor& dy, Gradients& gradients) {
+      const float each = 1.0f / static_cast<float>(n);
+      const Tensor dys = reshape(dy, {n, channels}),
+                   z = (reshape(x, {n, channels}) - middle) * inverse;
+      const Tensor dbias = sum(dys, 0), dweight = sum(dys * z, 0);
+      const Tensor dx = (dys - dbias * each - z * (dweight * each)) * scale;
+      gradients.add(x, dx.view(x.shape()));
+      gradients.add(weight, dweight);
+      gradients.add(bias, dbias);
+    });
+  }
+  return y;
+}
+
 Tensor normalize(const Tensor& x, float eps) {
   check_row("normalize", x, Tensor(), "");
   const Tensor in = contiguous(x), y = Tensor::empty(x.shape());

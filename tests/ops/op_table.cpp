@@ -267,6 +267,11 @@ const std::vector<OpCase>& op_table() {
          return group_norm(in.uniform({2, 3, 2, groups * n}), groups,
                            in.coin() ? in.uniform({groups * n}) : Tensor(), Tensor(), 1e-5f);
        }},
+      {"batch_norm",
+       [](Inputs& in, int64_t n) {
+         return batch_norm(in.uniform({2, 3, 2, n}, -1, 3), Tensor::zeros({n}), Tensor::full({n}, 1),
+                           in.uniform({n}), in.uniform({n}), 0.1f, 1e-3f);
+       }},
       {"normalize",
        [](Inputs& in, int64_t n) {
          return normalize(in.uniform({3, n}));

@@ -5,16 +5,13 @@ import os
 import torch
 from safetensors.torch import save_file
 from timm.data import create_transform, resolve_data_config
-from timm.models import efficientnet as timm_efficientnet
 
 from common import folder, photo, pixels, randomise, save_expected
+from tiny_efficientnet import build
 
 
-def case(name, architecture, size, **kw):
-    generators = {"tf_efficientnet_lite0": timm_efficientnet._gen_efficientnet_lite, "tf_efficientnet_b0": timm_efficientnet._gen_efficientnet,
-                  "efficientnet_b1": timm_efficientnet._gen_efficientnet, "tf_efficientnetv2_s": timm_efficientnet._gen_efficientnetv2_s}
-    ported = dict(bn_eps=1e-3, pad_type="same") if architecture.startswith("tf_") else {}
-    model = randomise(generators[architecture](architecture, num_classes=5, **{**ported, **kw}))
+def case(name, architecture, size):
+    model = randomise(build(architecture))
     path = folder(name)
     # bf16 halves the file; the values are exact in f32 on both sides.
     state = {k: (v.bfloat16() if v.is_floating_point() else v).contiguous() for k, v in model.state_dict().items()}
@@ -42,12 +39,6 @@ def case(name, architecture, size, **kw):
 
 
 torch.manual_seed(0)
-# Widths are scaled down by timm's own rounding; depths to one block a stage where that is possible.
-small = timm_efficientnet.round_channels
-timm_efficientnet.round_channels = lambda channels, multiplier=1.0, divisor=8, limit=None, **kw: max(4, int(channels * 0.06) // 2 * 2)
-for module in (timm_efficientnet,):
-    original = module.decode_arch_def
-    module.decode_arch_def = lambda arch, *a, **k: [[dict(b, out_chs=max(4, b["out_chs"] // 12 // 2 * 2)) for b in stage[:2]] for stage in original(arch, *a, **k)]
 case("efficientnet_lite0", "tf_efficientnet_lite0", 32)
 case("efficientnet_b0", "tf_efficientnet_b0", 32)
 case("efficientnet_b1_timm", "efficientnet_b1", 40)

@@ -12,6 +12,7 @@ from timm.models.vision_transformer import VisionTransformer
 from transformers import AutoModel, AutoModelForImageClassification
 
 from common import ROOT, ids, pixels
+from tiny_efficientnet import build
 
 
 def name_of(checkpoint, name, value):
@@ -28,6 +29,8 @@ def save(case, model, loss, **inputs):
     stored = {f"grad.{name_of(checkpoint, name, p)}": p.grad.contiguous() for name, p in model.named_parameters() if p.grad is not None}
     for name, value in inputs.items():
         stored[name] = value.contiguous()
+    # What batch norms keep, after this step.
+    stored.update({f"moved.{name}": b for name, b in model.named_buffers() if "running" in name})
     stored["loss"] = loss.detach()[None]
     save_file(stored, os.path.join(ROOT, case, "gradients.safetensors"))
 
@@ -48,6 +51,12 @@ for case in ("vit_timm_reg4", "vit_timm_map"):
     model = VisionTransformer(**args)
     model.load_state_dict(load_file(os.path.join(ROOT, case, "model.safetensors")))
     classifier(case, model, 32, 48)
+
+
+for case, architecture in {"efficientnet_lite0": "tf_efficientnet_lite0", "efficientnet_b0": "tf_efficientnet_b0"}.items():
+    model = build(architecture)
+    model.load_state_dict(load_file(os.path.join(ROOT, case, "model.safetensors")))
+    classifier(case, model.float().train(), 40, 40)
 
 
 def normal(y):

@@ -4,10 +4,11 @@ import os
 
 import torch
 import torch.nn.functional as F
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from transformers import AutoModel, AutoModelForImageClassification
 
 from common import ROOT, ids, pixels
+from tiny_efficientnet import build
 
 
 def run(case, model, loss_of, **inputs):
@@ -28,6 +29,11 @@ def run(case, model, loss_of, **inputs):
 x, labels = pixels(4, 32, 32, seed=21), torch.tensor([1, 3, 0, 4])
 model = AutoModelForImageClassification.from_pretrained(os.path.join(ROOT, "vit_hf_classifier"))
 run("vit_hf_classifier", model, lambda m: F.cross_entropy(m(x).logits, labels), pixels=x, labels=labels)
+
+x, labels = pixels(6, 40, 40, seed=24), torch.tensor([1, 3, 0, 4, 2, 2])
+model = build("tf_efficientnet_b0")
+model.load_state_dict(load_file(os.path.join(ROOT, "efficientnet_b0", "model.safetensors")))
+run("efficientnet_b0", model.float().train(), lambda m: F.cross_entropy(m(x), labels), pixels=x, labels=labels)
 
 
 def normal(y):

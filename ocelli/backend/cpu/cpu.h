@@ -32,6 +32,8 @@ class Cpu : public Reference {
   void attention_backward(const View& dq, const View& dk, const View& dv, const View* dbias,
                           const View& dy, const View& q, const View& k, const View& v,
                           const Attention& params) const override;
+  void conv2d_backward(const View* dx, const View* dweight, const View& dy, const View& x,
+                       const View& weight, const Conv2d& params) const override;
   PackedPtr pack_linear(const View& weight, const View* bias) const override;
   void linear(const View& y, const View& x, const Packed& weight,
               const Epilogue& epilogue) const override;

@@ -13,9 +13,10 @@ namespace {
 using Tokens = std::vector<std::string>;
 
 // A decoder that is one function.
-class Function final : public Decoder {
+class FunctionDecoder final : public Decoder {
  public:
-  explicit Function(std::function<void(Tokens&)> function) : function_(std::move(function)) {}
+  explicit FunctionDecoder(std::function<void(Tokens&)> function)
+      : function_(std::move(function)) {}
   void apply(Tokens& tokens) const override { function_(tokens); }
 
  private:
@@ -23,7 +24,7 @@ class Function final : public Decoder {
 };
 
 std::unique_ptr<const Decoder> make(std::function<void(Tokens&)> function) {
-  return std::make_unique<Function>(std::move(function));
+  return std::make_unique<FunctionDecoder>(std::move(function));
 }
 
 void fuse(Tokens& tokens) {
@@ -32,7 +33,7 @@ void fuse(Tokens& tokens) {
   tokens = {std::move(text)};
 }
 
-std::unique_ptr<const Decoder> make_sequence(const JsonNode& node) {
+std::unique_ptr<const Decoder> make_sequence_decoder(const JsonNode& node) {
   auto parts = std::make_shared<std::vector<std::unique_ptr<const Decoder>>>();
   for (const JsonNode& part : node.items("decoders")) {
     check_depth(part);
@@ -123,7 +124,7 @@ std::unique_ptr<const Decoder> make_bpe_decoder(const JsonNode& node) {
   });
 }
 
-std::unique_ptr<const Decoder> make_strip(const JsonNode& node) {
+std::unique_ptr<const Decoder> make_strip_decoder(const JsonNode& node) {
   const auto content = node.require<std::string>("content");
   const auto start = node.get<int64_t>("start", 0), stop = node.get<int64_t>("stop", 0);
   return make([content, start, stop](Tokens& tokens) {
@@ -139,7 +140,7 @@ std::unique_ptr<const Decoder> make_strip(const JsonNode& node) {
   });
 }
 
-std::unique_ptr<const Decoder> make_replace(const JsonNode& node) {
+std::unique_ptr<const Decoder> make_replace_decoder(const JsonNode& node) {
   const Pattern pattern = read_pattern(node.at("pattern"));
   const auto content = node.require<std::string>("content");
   return make([pattern, content](Tokens& tokens) {
@@ -162,15 +163,15 @@ std::unique_ptr<const Decoder> make_replace(const JsonNode& node) {
 std::unique_ptr<const Decoder> make_decoder(const JsonNode& node) {
   if (!node) return nullptr;
   const auto type = node.require<std::string>("type");
-  if (type == "Sequence") return make_sequence(node);
+  if (type == "Sequence") return make_sequence_decoder(node);
   if (type == "ByteLevel") return make(decode_byte_level);
   if (type == "ByteFallback") return make(decode_bytes);
   if (type == "Fuse") return make(fuse);
   if (type == "WordPiece") return make_word_piece_decoder(node);
   if (type == "Metaspace") return make_metaspace(node);
   if (type == "BPEDecoder") return make_bpe_decoder(node);
-  if (type == "Strip") return make_strip(node);
-  if (type == "Replace") return make_replace(node);
+  if (type == "Strip") return make_strip_decoder(node);
+  if (type == "Replace") return make_replace_decoder(node);
   fail_component(node, "decoder", type);
 }
 

@@ -12,9 +12,10 @@ namespace ocelli {
 namespace {
 
 // A normalizer that is one function.
-class Function final : public Normalizer {
+class FunctionNormalizer final : public Normalizer {
  public:
-  explicit Function(std::function<bool(std::string&)> function) : function_(std::move(function)) {}
+  explicit FunctionNormalizer(std::function<bool(std::string&)> function)
+      : function_(std::move(function)) {}
   bool apply(std::string& text) const override { return function_(text); }
 
  private:
@@ -22,7 +23,7 @@ class Function final : public Normalizer {
 };
 
 std::unique_ptr<const Normalizer> make(std::function<bool(std::string&)> function) {
-  return std::make_unique<Function>(std::move(function));
+  return std::make_unique<FunctionNormalizer>(std::move(function));
 }
 
 constexpr char32_t kDrop = 0xFFFFFFFF;

@@ -10,7 +10,7 @@ namespace {
 using Type = SentencePieceFile::Type;
 
 constexpr std::string_view kSpace = "\u2581";
-constexpr float kUnknownPenalty = 10;
+constexpr float kUnknownPiecePenalty = 10;
 
 void append_escaped(std::string& text, std::string_view part, bool escape) {
   for (const char c : part) {
@@ -125,7 +125,7 @@ std::vector<SentencePieceModel::Found> SentencePieceModel::best_path(std::string
       offer(begin, begin + length, score(id, length), id);
       single |= begin + length == next;
     });
-    if (!single) offer(begin, next, static_cast<float>(lowest_ - kUnknownPenalty), unknown_);
+    if (!single) offer(begin, next, static_cast<float>(lowest_ - kUnknownPiecePenalty), unknown_);
   }
   std::vector<Found> pieces;
   for (size_t end = text.size(); end > 0; end = best[end].begin) {
