@@ -26,7 +26,7 @@ std::vector<Setting> settings_of(Train& train, Common& common) {
   settings.push_back({"run.data", &train.data});
   settings.push_back({"run.test", &train.test});
   settings.push_back({"run.model", &common.model});
-  settings.push_back({"run.precision", &common.precision, 0, 0, {"auto", "f32", "bf16"}});
+  settings.push_back({"run.precision", &common.precision, 0, 0, {"f32", "bf16"}});
   return settings;
 }
 
@@ -82,13 +82,15 @@ Trained learn_captions(const Train& train, TrainableModel& model, const TrainOpt
 }
 
 void run(Train& train, Common& common) {
+  if (common.precision.empty()) common.precision = "f32";
   read_recipe(train, common);
   TrainableModel model(
       ModelFolder::open(hub::resolve(common.model, hub::Settings::from_environment(),
                                      common.progress("downloading", Unit::bytes))));
+  const PrecisionChoice precision = choose_precision(common.precision, "", "", nullptr);
   const TrainOptions options{.output = train.output,
                              .resume = train.resume,
-                             .precision = parse_precision(common.precision),
+                             .precision = precision.precision,
                              .config = settings_text(settings_of(train, common)),
                              .progress = common.progress("training")};
   const Trained trained = train.task == "classify" ? learn_classes(train, common, model, options)
@@ -135,8 +137,8 @@ void add_train(CLI::App& app, Common& common) {
                    "The model to begin with: a folder, a checkpoint file, a hub id, or 'default'")
       ->type_name(kModel)
       ->group("Model");
-  add_choice(*command, "--precision", common.precision, {"auto", "f32", "bf16"},
-             "Numbers that matrix products multiply; auto is f32")
+  add_choice(*command, "--precision", common.precision, {"f32", "bf16"},
+             "Numbers that matrix products multiply (default: f32)")
       ->group("Model");
   command->add_option("--recipe", train->recipe_file, "How to learn: a TOML file (recipes/)")
       ->type_name(kFile)

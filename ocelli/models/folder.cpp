@@ -20,6 +20,13 @@ Config read_config(const fs::path& path) {
   return {std::move(json), path.string()};
 }
 
+// A model that was published without a configuration has none but for the block.
+Config without_quantization(const Config& config) {
+  nlohmann::json json = config.json();
+  json.erase("quantization_config");
+  return json.empty() ? Config() : Config(std::move(json), config.place());
+}
+
 }  // namespace
 
 ModelFolder ModelFolder::open(const fs::path& path) {
@@ -29,7 +36,12 @@ ModelFolder ModelFolder::open(const fs::path& path) {
   folder.config = read_config(folder.path / "config.json");
   folder.open_clip = read_config(folder.path / "open_clip_config.json");
   folder.processor = read_config(folder.path / "preprocessor_config.json");
-  folder.checkpoint = open_checkpoint(path);
+  folder.checkpoint = folder.stored = open_checkpoint(path);
+  folder.quantization = read_quantization(folder.config);
+  if (folder.quantization) {
+    folder.config = without_quantization(folder.config);
+    folder.checkpoint = dequantized(folder.stored, folder.quantization->weights);
+  }
   return folder;
 }
 

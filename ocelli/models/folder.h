@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "ocelli/models/quantization.h"
 #include "ocelli/tensor/source.h"
 
 namespace ocelli {
@@ -78,6 +79,8 @@ struct ModelFolder {
   Config open_clip;            // open_clip_config.json
   Config processor;            // preprocessor_config.json
   std::shared_ptr<const TensorSource> checkpoint;
+  std::shared_ptr<const TensorSource> stored;  // with quantised weights as they lie in the file
+  std::optional<Quantization> quantization;    // of config.json, which is without it here
 
   // `path` is a folder or a checkpoint file. Throws not_found or corrupt_data.
   static ModelFolder open(const std::filesystem::path& path);
