@@ -109,10 +109,6 @@ struct PostNormBlock final : VitEncoder::Block {
         norm2(w / "norm2", c.width, c.eps) {}
 
   Tensor operator()(Tensor x) const override {
-    if (DropPath* drop = DropPath::current()) {
-      x = drop->add(x, [&](const Tensor& part) { return norm1(attn(part, {}, {})); });
-      return drop->add(x, [&](const Tensor& part) { return norm2(mlp(part, {})); });
-    }
     x = x + norm1(attn(x, {}, {}));
     return x + norm2(mlp(x, {}));
   }
