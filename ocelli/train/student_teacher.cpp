@@ -47,8 +47,11 @@ void load_tensors(const fs::path& file, const NamedTensors& tensors) {
   for (const auto& [name, tensor] : tensors) {
     const Tensor value = contiguous(stored.load(name));
     if (value.shape() != tensor.shape() || value.dtype() != tensor.dtype()) {
-      fail(ErrorCode::corrupt_data, "{}: the tensor {} is {} {}, but {} in this training",
-           file.string(), name, value.dtype(), value.shape(), tensor.shape());
+      fail(
+          ErrorCode::corrupt_data,
+          "{}: the tensor {} is {} {}, but the heads of this recipe need {}; set selfsup.head_* as "
+          "they were, or leave the file out to begin with new heads",
+          file.string(), name, value.dtype(), value.shape(), tensor.shape());
     }
     std::memcpy(tensor.raw(), value.raw(), value.nbytes());
   }
@@ -107,6 +110,8 @@ StudentTeacher::StudentTeacher(const TrainableModel& student, const StudentTeach
   if (options.separate_heads) {
     student_heads_.merge(new_dino_head("ibot_head", width, options.head, options.seed + 1));
   }
+  const fs::path saved = student.folder().path / "training" / kHeads;
+  if (fs::exists(saved)) load_tensors(saved, student_heads_);
   teacher_heads_ = copy_of(student_heads_);
   for (const char* name : {"dino", "ibot"}) {
     centres_[name] = Tensor::zeros({options.head.prototypes});

@@ -24,8 +24,9 @@ struct StudentTeacherOptions {
 
 class StudentTeacher {
  public:
-  // The teacher begins as a copy of the student and its heads. Throws unsupported for a model that
-  // is no transformer over patches, or without a mask token.
+  // Heads begin anew, or as save() left them beside the model. The teacher begins as a copy of the
+  // student. Throws unsupported for a model that is no transformer over patches, or without a mask
+  // token, and corrupt_data for saved heads of other sizes.
   StudentTeacher(const TrainableModel& student, const StudentTeacherOptions& options);
 
   // Of the student's heads, "dino_head.mlp.0.weight" and so on.
