@@ -15,7 +15,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr char kHeads[] = "heads.safetensors", kCentres[] = "centres.safetensors";
+constexpr char kHeadsFile[] = "heads.safetensors", kCentresFile[] = "centres.safetensors";
 
 NamedTensors copy_of(const NamedTensors& tensors) {
   const NoTape pause;
@@ -110,7 +110,7 @@ StudentTeacher::StudentTeacher(const TrainableModel& student, const StudentTeach
   if (options.separate_heads) {
     student_heads_.merge(new_dino_head("ibot_head", width, options.head, options.seed + 1));
   }
-  const fs::path saved = student.folder().path / "training" / kHeads;
+  const fs::path saved = student.folder().path / "training" / kHeadsFile;
   if (fs::exists(saved)) load_tensors(saved, student_heads_);
   teacher_heads_ = copy_of(student_heads_);
   for (const char* name : {"dino", "ibot"}) {
@@ -187,18 +187,18 @@ void StudentTeacher::update_teacher(const TrainableModel& student, double moment
 }
 
 void StudentTeacher::save(const fs::path& folder) const {
-  save_tensors(folder / "training" / kHeads, student_heads_);
-  save_tensors(folder / "training" / kCentres, centres_);
+  save_tensors(folder / "training" / kHeadsFile, student_heads_);
+  save_tensors(folder / "training" / kCentresFile, centres_);
   fs::create_directories(folder / "teacher");
   teacher_.save(folder / "teacher");
-  save_tensors(folder / "teacher" / "training" / kHeads, teacher_heads_);
+  save_tensors(folder / "teacher" / "training" / kHeadsFile, teacher_heads_);
 }
 
 void StudentTeacher::load(const fs::path& folder) {
-  load_tensors(folder / "training" / kHeads, student_heads_);
-  load_tensors(folder / "training" / kCentres, centres_);
+  load_tensors(folder / "training" / kHeadsFile, student_heads_);
+  load_tensors(folder / "training" / kCentresFile, centres_);
   teacher_.load(folder / "teacher");
-  load_tensors(folder / "teacher" / "training" / kHeads, teacher_heads_);
+  load_tensors(folder / "teacher" / "training" / kHeadsFile, teacher_heads_);
 }
 
 }  // namespace ocelli
