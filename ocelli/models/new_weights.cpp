@@ -222,7 +222,8 @@ ModelFolder open_or_begin(const std::filesystem::path& path, uint64_t seed) {
   }
   Begin begin(seed);
   found->second(begin, folder.config);
-  folder.checkpoint = std::make_shared<MemorySource>(begin.take(), path.string());
+  folder.checkpoint = folder.stored =
+      std::make_shared<MemorySource>(begin.take(), path.string());
   log(LogLevel::info,
       fmt::format("{}: no checkpoint here; the model begins with new weights", path.string()));
   return folder;
