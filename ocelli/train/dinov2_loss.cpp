@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <numeric>
+#include <vector>
 
+#include "ocelli/base/threads.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/linear.h"
 #include "ocelli/ops/loss.h"
@@ -73,11 +76,14 @@ void update_centre(const Tensor& centre, const Tensor& logits, double momentum) 
 
 double mean_entropy(const Tensor& probabilities) {
   const Tensor p = contiguous(probabilities);
-  double sum = 0;
-  for (int64_t i = 0; i < p.size(0); ++i) {
-    sum += entropy(p.data<float>() + i * p.size(1), p.size(1));
-  }
-  return sum / static_cast<double>(p.size(0));
+  const int64_t rows = p.size(0), prototypes = p.size(1);
+  std::vector<double> each(static_cast<size_t>(rows));
+  parallel_for(rows, 4096 / prototypes + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      each[i] = entropy(p.data<float>() + i * prototypes, prototypes);
+    }
+  });
+  return std::accumulate(each.begin(), each.end(), 0.0) / static_cast<double>(rows);
 }
 
 double marginal_entropy(const Tensor& probabilities) {

@@ -45,8 +45,10 @@ Dinov2Schedules schedules_of(const TrainRecipe& recipe, int64_t steps) {
 
 LoaderOptions views_of(const TrainRecipe& recipe, const Model& model) {
   const auto& s = recipe.selfsup;
-  LoaderOptions loading = test_loader(recipe, model.image_processor());
-  loading.sampling = {.seed = recipe.seed};
+  LoaderOptions loading;
+  loading.batch_size = recipe.batch;
+  loading.sampling.seed = recipe.seed;
+  loading.processor = model.image_processor();
   loading.drop_last = true;
   loading.multi_crop = MultiCrop{.global_crops_size = s.global_crops_size,
                                  .local_crops_size = s.local_crops_size,
@@ -103,13 +105,13 @@ int32_t vote(const float* cosines, int64_t i, const std::vector<int32_t>& labels
 
 // Which share of the rows [N, C], of length 1, the others name rightly.
 double knn_accuracy(const Tensor& rows, const std::vector<int32_t>& labels) {
-  constexpr int64_t kBlock = 256;
+  constexpr int64_t kQueries = 256;
   const int64_t count = rows.size(0);
   check(count >= 2, "test: {} images; at least two are needed", count);
   int64_t right = 0;
-  for (int64_t begin = 0; begin < count; begin += kBlock) {
+  for (int64_t begin = 0; begin < count; begin += kQueries) {
     throw_if_cancelled();
-    const int64_t end = std::min(count, begin + kBlock);
+    const int64_t end = std::min(count, begin + kQueries);
     const Tensor cosines = matmul(rows.slice(0, begin, end), rows.transpose(0, 1));
     for (int64_t i = begin; i < end; ++i) {
       right += vote(cosines.data<float>() + (i - begin) * count, i, labels) == labels[i];
