@@ -29,13 +29,18 @@ Config without_quantization(const Config& config) {
 
 }  // namespace
 
+ModelFolder ModelFolder::open_texts(const fs::path& path) {
+  ModelFolder folder;
+  folder.path = path;
+  folder.config = read_config(path / "config.json");
+  folder.open_clip = read_config(path / "open_clip_config.json");
+  folder.processor = read_config(path / "preprocessor_config.json");
+  return folder;
+}
+
 ModelFolder ModelFolder::open(const fs::path& path) {
   if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
-  ModelFolder folder;
-  folder.path = fs::is_directory(path) ? path : path.parent_path();
-  folder.config = read_config(folder.path / "config.json");
-  folder.open_clip = read_config(folder.path / "open_clip_config.json");
-  folder.processor = read_config(folder.path / "preprocessor_config.json");
+  ModelFolder folder = open_texts(fs::is_directory(path) ? path : path.parent_path());
   folder.checkpoint = folder.stored = open_checkpoint(path);
   folder.quantization = read_quantization(folder.config);
   if (folder.quantization) {

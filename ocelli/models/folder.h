@@ -84,6 +84,8 @@ struct ModelFolder {
 
   // `path` is a folder or a checkpoint file. Throws not_found or corrupt_data.
   static ModelFolder open(const std::filesystem::path& path);
+  // The configuration files alone, without a checkpoint.
+  static ModelFolder open_texts(const std::filesystem::path& folder);
 
   bool has_tensor(std::string_view name) const;
   // First of transformers' "model_type", timm's "architecture"; empty when there is neither.
