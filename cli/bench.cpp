@@ -75,7 +75,7 @@ void run(const Bench& options, Common& common) {
       array.push_back({{"model", opened->name},
                        {"batch", batch},
                        {"threads", count},
-                       {"precision", backend::precision_name(opened->precision)},
+                       {"precision", backend::precision_name(opened->precision.precision)},
                        {"best_ms", row.best_ms},
                        {"median_ms", row.median_ms},
                        {"images_per_second", row.images_per_second},

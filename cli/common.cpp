@@ -31,7 +31,8 @@ void Common::add_model(CLI::App& command) {
 
 void Common::add_precision(CLI::App& command) {
   add_choice(command, "--precision", precision, {"auto", "f32", "bf16", "f16", "int8", "int4"},
-             "Numbers to compute in; auto is f32, f16 and int4 are to come")
+             "Numbers to compute in (default: f32, or what a folder was quantised to); auto is "
+             "the fastest that loses little (see 'info')")
       ->group("Model");
 }
 

@@ -14,7 +14,7 @@
 namespace ocelli::cli {
 
 struct Common {
-  std::string model = "default", precision = "auto", size;
+  std::string model = "default", precision, size;
   bool json = false, quiet = false, strict = false;
   int threads = 0;  // 0: all cores
   int64_t batch = 8, max_pixels = DecodeOptions{}.max_pixels;
@@ -67,6 +67,7 @@ void add_match(CLI::App& app, Common& common);
 void add_outliers(CLI::App& app, Common& common);
 void add_plot(CLI::App& app, Common& common);
 void add_pull(CLI::App& app, Common& common);
+void add_quantize(CLI::App& app, Common& common);
 void add_runs(CLI::App& app, Common& common);
 void add_search(CLI::App& app, Common& common);
 void add_train(CLI::App& app, Common& common);

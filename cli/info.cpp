@@ -29,6 +29,8 @@ nlohmann::ordered_json to_json(const Description& d, const Info& options) {
                  {"embedding", m.embedding},
                  {"depth", m.depth},
                  {"classes", m.classes},
+                 {"precision", backend::precision_name(m.precision.precision)},
+                 {"precision_reason", m.precision.reason},
                  {"text", m.context_length > 0},
                  {"context_length", m.context_length},
                  {"missing", m.weights.missing},

@@ -102,6 +102,8 @@ std::string model_text(const ModelInfo& m) {
   if (m.classes > 0)
     text +=
         entry("classes", {count_text(m.classes) + (m.labels.empty() ? "" : ": " + few(m.labels))});
+  text += entry("precision", {fmt::format("{}: {}", backend::precision_name(m.precision.precision),
+                                          m.precision.reason)});
   text += entry("missing", {count_and_few(m.weights.missing)});
   return text + entry("unused", {count_and_few(m.weights.unused)});
 }

@@ -52,6 +52,7 @@ void set_up(CLI::App& app, cli::Common& common) {
   cli::add_plot(app, common);
   cli::add_info(app, common);
   cli::add_convert(app, common);
+  cli::add_quantize(app, common);
   cli::add_bench(app, common);
   cli::add_pull(app, common);
   cli::add_completion(app);

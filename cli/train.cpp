@@ -5,13 +5,15 @@
 #include "ocelli/base/log.h"
 #include "ocelli/hub/resolve.h"
 #include "ocelli/models/dual_encoder.h"
+#include "ocelli/models/new_weights.h"
 #include "ocelli/train/classify.h"
 #include "ocelli/train/contrastive.h"
+#include "ocelli/train/selfsup.h"
 
 namespace ocelli::cli {
 namespace {
 
-const std::vector<std::string> kTasks = {"classify", "contrastive"};
+const std::vector<std::string> kTasks = {"classify", "contrastive", "selfsup"};
 
 struct Train {
   std::string task, data, test, output, recipe_file;
@@ -30,7 +32,7 @@ std::vector<Setting> settings_of(Train& train, Common& common) {
   settings.push_back({"run.model", &common.model});
   settings.push_back({"run.image", &train.image});
   settings.push_back({"run.text", &train.text});
-  settings.push_back({"run.precision", &common.precision, 0, 0, {"auto", "f32", "bf16"}});
+  settings.push_back({"run.precision", &common.precision, 0, 0, {"f32", "bf16"}});
   return settings;
 }
 
@@ -85,29 +87,40 @@ Trained learn_captions(const Train& train, TrainableModel& model, const TrainOpt
   return train_contrastive(model, data, *tokenizer, train.recipe, options);
 }
 
-ModelFolder begin_with(const Train& train, const Common& common) {
+Trained learn_alone(const Train& train, TrainableModel& model, const TrainOptions& options) {
+  SelfsupData data{open_unlabelled(train.data), nullptr};
+  if (!train.test.empty()) data.test = open_dataset(train.test, {.target = Target::label});
+  return train_selfsup(model, data, train.recipe, options);
+}
+
+TrainableModel begin_with(const Train& train, const Common& common) {
   const auto resolve = [&](const std::string& model) {
     return hub::resolve(model, hub::Settings::from_environment(),
                         common.progress("downloading", Unit::bytes));
   };
-  if (train.image.empty() && train.text.empty()) return ModelFolder::open(resolve(common.model));
+  const uint64_t seed = train.recipe.seed;
+  if (train.image.empty() && train.text.empty())
+    return TrainableModel(open_or_begin(resolve(common.model), seed));
   check(!train.image.empty() && !train.text.empty() && train.task == "contrastive",
         "train: --image and --text go together, and with contrastive");
   const auto& sizes = train.recipe.projections;
-  return new_dual_encoder(resolve(train.image), resolve(train.text), {sizes.width, sizes.hidden},
-                          train.recipe.seed);
+  return TrainableModel(new_dual_encoder(resolve(train.image), resolve(train.text),
+                                         {sizes.width, sizes.hidden}, seed));
 }
 
 void run(Train& train, Common& common) {
+  if (common.precision.empty()) common.precision = "f32";
   read_recipe(train, common);
-  TrainableModel model(begin_with(train, common));
+  TrainableModel model = begin_with(train, common);
+  const PrecisionChoice precision = choose_precision(common.precision, "", "", nullptr);
   const TrainOptions options{.output = train.output,
                              .resume = train.resume,
-                             .precision = parse_precision(common.precision),
+                             .precision = precision.precision,
                              .config = settings_text(settings_of(train, common)),
                              .progress = common.progress("training")};
-  const Trained trained = train.task == "classify" ? learn_classes(train, common, model, options)
-                                                   : learn_captions(train, model, options);
+  const Trained trained = train.task == "classify"  ? learn_classes(train, common, model, options)
+                          : train.task == "selfsup" ? learn_alone(train, model, options)
+                                                    : learn_captions(train, model, options);
   for (const BadSample& bad : trained.bad) {
     log(LogLevel::warning, fmt::format("{}: {}; another image took its place", bad.id, bad.error));
   }
@@ -133,11 +146,12 @@ void add_train(CLI::App& app, Common& common) {
   auto* command = app.add_subcommand("train", "Train a model on images");
   auto train = std::make_shared<Train>();
   add_choice(*command, "task", train->task, kTasks,
-             "What to learn: classes, or images and their captions");
+             "What to learn: classes, images and their captions, or images alone");
   command
       ->add_option("data", train->data,
                    "Images with classes or captions: a folder with a sub-folder a class (or with "
-                   "train/ and val/), a table, tar shards, CIFAR or MNIST files")
+                   "train/ and val/), a table, tar shards, CIFAR or MNIST files; for selfsup any "
+                   "folder of images")
       ->type_name(kFile);
   command->add_option("--test", train->test, "Images to measure on after each epoch")
       ->type_name(kFile);
@@ -146,8 +160,10 @@ void add_train(CLI::App& app, Common& common) {
       ->required();
   command->add_flag("--resume", train->resume, "Go on with the run that is in the folder");
   command
-      ->add_option("-m,--model", common.model,
-                   "The model to begin with: a folder, a checkpoint file, a hub id, or 'default'")
+      ->add_option(
+          "-m,--model", common.model,
+          "The model to begin with: a folder, a checkpoint file, a hub id, or 'default'; a "
+          "folder with config.json alone begins anew")
       ->type_name(kModel)
       ->group("Model");
   command
@@ -158,8 +174,8 @@ void add_train(CLI::App& app, Common& common) {
   command->add_option("--text", train->text, "And this text tower")
       ->type_name(kModel)
       ->group("Model");
-  add_choice(*command, "--precision", common.precision, {"auto", "f32", "bf16"},
-             "Numbers that matrix products multiply; auto is f32")
+  add_choice(*command, "--precision", common.precision, {"f32", "bf16"},
+             "Numbers that matrix products multiply (default: f32)")
       ->group("Model");
   command->add_option("--recipe", train->recipe_file, "How to learn: a TOML file (recipes/)")
       ->type_name(kFile)
@@ -179,6 +195,8 @@ void add_train(CLI::App& app, Common& common) {
       "  ocelli train classify photos/ -m vit-folder -o run/ --epochs 5 --lr 1e-4\n"
       "  ocelli train contrastive captions.csv -m clip-folder -o run/ --set "
       "\"groups.freeze=['vision_model.*']\"\n"
+      "  ocelli train selfsup photos/ -m recipes/dinov2-s14 --recipe recipes/dinov2-s14.toml -o "
+      "run/\n"
       "  ocelli train --resume -o run/\n"
       "  ocelli classify photo.jpg -m run/checkpoints/step-00000500");
   command->callback([train, &common] { run(*train, common); });

@@ -12,7 +12,7 @@ thread_local const Backend* current_backend = nullptr;
 }  // namespace
 
 const char* precision_name(Precision precision) {
-  static constexpr const char* kNames[] = {"f32", "bf16", "int8"};
+  static constexpr const char* kNames[] = {"f32", "bf16", "int8", "int4"};
   return kNames[static_cast<int>(precision)];
 }
 

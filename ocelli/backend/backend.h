@@ -48,8 +48,10 @@ struct Epilogue {
 };
 
 // How a packed weight is held and multiplied: bf16 rounds both factors and sums in f32; int8 holds
-// a weight as 8-bit numbers with a step each row, and rounds each row of the input to 8 bits.
-enum class Precision { f32, bf16, int8 };
+// a weight as 8-bit numbers with a step each row, and rounds each row of the input to 8 bits; int4
+// holds a weight as 4-bit numbers with a step each group along K and multiplies as bf16, or as f32
+// where the processor has no products of bf16.
+enum class Precision { f32, bf16, int8, int4 };
 const char* precision_name(Precision precision);
 
 // A weight in the layout the backend likes best. Immutable, shared between threads.
@@ -181,6 +183,8 @@ class Backend {
 const Backend& reference();  // scalar and obvious: the oracle
 // Fast; packs the weights of linear layers in `precision`.
 const Backend& cpu(Precision precision = Precision::f32);
+// The same in int4, with groups of `group` numbers, 32 or 128; cpu(int4) has groups of 32.
+const Backend& cpu_int4(int64_t group);
 
 // The backend of ops called from this thread: cpu() unless a scope says otherwise.
 const Backend& current();

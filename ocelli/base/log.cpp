@@ -6,6 +6,7 @@ namespace ocelli {
 namespace {
 std::mutex mutex;
 LogCallback callback;
+thread_local bool muted = false;
 }  // namespace
 
 void set_log_callback(LogCallback new_callback) {
@@ -14,8 +15,16 @@ void set_log_callback(LogCallback new_callback) {
 }
 
 void log(LogLevel level, const std::string& message) {
+  if (muted) return;
   std::lock_guard lock(mutex);
   if (callback) callback(level, message);
+}
+
+MuteLog::MuteLog() : outer_(muted) {
+  muted = true;
+}
+MuteLog::~MuteLog() {
+  muted = outer_;
 }
 
 }  // namespace ocelli

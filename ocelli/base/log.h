@@ -13,4 +13,16 @@ using LogCallback = std::function<void(LogLevel, const std::string&)>;
 void set_log_callback(LogCallback callback);
 void log(LogLevel level, const std::string& message);
 
+// Messages of this thread are dropped while it lives: for work that says again what was said.
+class MuteLog {
+ public:
+  MuteLog();
+  ~MuteLog();
+  MuteLog(const MuteLog&) = delete;
+  MuteLog& operator=(const MuteLog&) = delete;
+
+ private:
+  bool outer_;
+};
+
 }  // namespace ocelli

@@ -2,6 +2,7 @@
 
 #include <cstring>
 #include <filesystem>
+#include <iostream>
 
 #include "ocelli/base/file.h"
 #include "ocelli/data/inputs.h"
@@ -170,6 +171,13 @@ std::unique_ptr<Dataset> open_dataset(const std::string& path, const DatasetOpti
     return records;
   }
   return open_list(path, options);
+}
+
+std::unique_ptr<Dataset> open_unlabelled(const std::string& path) {
+  if (!fs::is_directory(path) || !cifar_files(path).empty()) return open_dataset(path);
+  ClassImages images;
+  images.paths = list_images({&path, 1}, std::cin);
+  return std::make_unique<ListedImages>(std::move(images));
 }
 
 }  // namespace ocelli

@@ -55,4 +55,8 @@ struct DatasetOptions {
 // corrupt_data, and invalid_argument for what has not the target that is asked for.
 std::unique_ptr<Dataset> open_dataset(const std::string& path, const DatasetOptions& options = {});
 
+// Images alone, for training without labels: all that lie anywhere in a folder, or what
+// open_dataset takes.
+std::unique_ptr<Dataset> open_unlabelled(const std::string& path);
+
 }  // namespace ocelli

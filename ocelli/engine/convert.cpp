@@ -27,6 +27,14 @@ void verify(const fs::path& file, std::span<const NamedTensor> tensors) {
   }
 }
 
+bool is_quantized(const fs::path& folder) {
+  if (!fs::exists(folder / "config.json")) return false;
+  const auto json = nlohmann::json::parse(read_file(folder / "config.json"), nullptr, false);
+  const auto block = json.is_object() ? json.find("quantization_config") : json.end();
+  return block != json.end() && block->is_object() && block->contains("quant_method") &&
+         (*block)["quant_method"] == "ocelli";
+}
+
 Conversion write_weights(const TensorSource& checkpoint, const fs::path& file, DType dtype,
                          const Progress& progress) {
   Conversion result;
@@ -40,32 +48,45 @@ Conversion write_weights(const TensorSource& checkpoint, const fs::path& file, D
     ++result.tensors;
     if (progress) progress(result.tensors, static_cast<int64_t>(checkpoint.tensors().size()));
   }
-  write_safetensors(file, tensors, {{"format", "pt"}});
-  verify(file, tensors);
+  write_and_compare(file, tensors);
   return result;
 }
 
 }  // namespace
 
-Conversion convert(const fs::path& input, const fs::path& output, DType dtype,
-                   const Progress& progress) {
-  const auto checkpoint = open_checkpoint(input);
+void write_and_compare(const fs::path& file, std::span<const NamedTensor> tensors) {
+  write_safetensors(file, tensors, {{"format", "pt"}});
+  verify(file, tensors);
+}
+
+void write_model_folder(const fs::path& input, const fs::path& output, const std::string& command,
+                        const std::function<void()>& write) {
   fs::path folder = fs::is_directory(input) ? input : input.parent_path();
   if (folder.empty()) folder = ".";
   std::error_code error;
   const bool made = fs::create_directories(output, error);
   if (error) fail(ErrorCode::io, "{}: cannot be made: {}", output.string(), error.message());
   check(!fs::equivalent(folder, output),
-        "convert: {} is the folder of the model itself; write to another", output.string());
-  const fs::path file = output / "model.safetensors";
+        "{}: {} is the folder of the model itself; write to another", command, output.string());
   try {
     // The weights last: a folder that has them is whole.
     copy_model_texts(folder, output);
-    return write_weights(*checkpoint, file, dtype, progress);
+    write();
   } catch (...) {
     if (made) fs::remove_all(output, error);
     throw;
   }
+}
+
+Conversion convert(const fs::path& input, const fs::path& output, DType dtype,
+                   const Progress& progress) {
+  const auto checkpoint = open_checkpoint(input);
+  Conversion result;
+  write_model_folder(input, output, "convert", [&] {
+    check(!is_quantized(output), "convert: {} is quantised; convert the original", input.string());
+    result = write_weights(*checkpoint, output / "model.safetensors", dtype, progress);
+  });
+  return result;
 }
 
 }  // namespace ocelli

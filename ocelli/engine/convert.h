@@ -2,9 +2,11 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
+#include <span>
 
 #include "ocelli/base/progress.h"
-#include "ocelli/tensor/dtype.h"
+#include "ocelli/formats/safetensors.h"
 
 namespace ocelli {
 
@@ -18,5 +20,15 @@ struct Conversion {
 // that was made for it is removed. Throws invalid_argument when output is input.
 Conversion convert(const std::filesystem::path& input, const std::filesystem::path& output,
                    DType dtype, const Progress& progress = {});
+
+// Makes the folder `output` with the configuration, tokenizer and licence files of the model at
+// `input`, then calls `write`, which adds the weights. When that fails, a folder that was made for
+// it is removed. Throws invalid_argument, naming `command`, when output is input.
+void write_model_folder(const std::filesystem::path& input, const std::filesystem::path& output,
+                        const std::string& command, const std::function<void()>& write);
+
+// Writes a safetensors file, reads it again and compares; throws io, without the file, when it
+// differs.
+void write_and_compare(const std::filesystem::path& file, std::span<const NamedTensor> tensors);
 
 }  // namespace ocelli

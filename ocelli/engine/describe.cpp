@@ -24,10 +24,10 @@ std::vector<std::string> find_not_finite(const TensorSource& checkpoint, const P
 
 CheckpointInfo checkpoint_info(const ModelFolder& folder) {
   CheckpointInfo info;
-  info.path = folder.checkpoint->path();
+  info.path = folder.stored->path();
   info.layout = folder.layout();
   info.type = folder.type();
-  info.tensors = folder.checkpoint->tensors();
+  info.tensors = folder.stored->tensors();
   for (const TensorInfo& tensor : info.tensors) {
     info.bytes += tensor.shape.numel() * static_cast<int64_t>(dtype_size(tensor.dtype));
   }
@@ -46,6 +46,7 @@ ModelInfo model_info(const OpenModel& opened) {
   info.parameters = opened.parameters;
   info.embedding = model.embedding_size();
   info.depth = model.depth();
+  info.precision = opened.precision;
   info.input = opened.input_size;
   info.labels = model.labels();
   info.weights = opened.weights;
@@ -82,7 +83,7 @@ Description describe(const std::string& argument, const DescribeOptions& options
   const ModelFolder folder = ModelFolder::open(path);
   description.checkpoint = checkpoint_info(folder);
   if (options.check) {
-    description.checkpoint.not_finite = find_not_finite(*folder.checkpoint, options.progress);
+    description.checkpoint.not_finite = find_not_finite(*folder.stored, options.progress);
   }
   try {
     OpenOptions open = options.open;

@@ -35,6 +35,7 @@ struct ModelInfo {
   std::vector<std::string> labels;
   int64_t context_length = 0;  // tokens of a text
   WeightsReport weights;
+  PrecisionChoice precision;
 };
 
 struct Description {

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 
+#include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/log.h"
 #include "ocelli/hub/digest.h"
 #include "ocelli/hub/resolve.h"
@@ -31,6 +32,32 @@ void set_size(OpenModel& opened, const OpenOptions& options) {
   opened.processor = opened.processor.with_size(opened.input_size[0], opened.input_size[1]);
 }
 
+// The model in the precision that is asked for; a caller's own backend packs for itself.
+Weights load_model(OpenModel& opened, const OpenOptions& options) {
+  const bool foreign = &backend::current() != &backend::cpu();
+  const ModelFolder& folder = opened.folder;
+  const Quantization* quantization = folder.quantization ? &*folder.quantization : nullptr;
+  opened.precision = choose_precision(options.precision, opened.family->name,
+                                      backend::current_isa(), quantization);
+  Weights::Options how{.rename = opened.family->rename(folder),
+                       .tolerate_missing = options.tolerate_missing,
+                       .packer = options.packer};
+  const backend::Backend* packing = &backend::cpu(opened.precision.precision);
+  if (foreign) {
+    opened.precision = {backend::Precision::f32, "the backend's own"};
+    packing = &backend::current();
+  } else if (quantization && (options.precision.empty() || options.precision == "auto")) {
+    packing = &Quantization::higher();
+    how.packer = [=](const std::string& name) -> const backend::Backend& {
+      return quantization->packer(name);
+    };
+  }
+  const backend::UseBackend scope(*packing);
+  const Weights weights(options.weights ? options.weights : folder.checkpoint, std::move(how));
+  opened.model = opened.family->load(folder, weights);
+  return weights;
+}
+
 }  // namespace
 
 std::array<int64_t, 2> parse_size(const std::string& text) {
@@ -46,20 +73,6 @@ std::array<int64_t, 2> parse_size(const std::string& text) {
   check(read.ec == std::errc{} && read.ptr == end && least >= 1 && most <= kLargest,
         "--size {}: a number of pixels or HEIGHTxWIDTH is needed, each 1 to {}", text, kLargest);
   return size;
-}
-
-backend::Precision parse_precision(const std::string& name) {
-  using backend::Precision;
-  static constexpr std::array kPlanned = {"f16", "int4"};
-  if (name == "auto" || name == "f32") return Precision::f32;
-  if (name == "bf16") return Precision::bf16;
-  if (name == "int8") return Precision::int8;
-  if (std::ranges::find(kPlanned, name) != kPlanned.end()) {
-    fail(ErrorCode::unsupported,
-         "--precision {}: not built yet; there are auto, f32, bf16 and int8", name);
-  }
-  fail(ErrorCode::invalid_argument,
-       "--precision {}: no such precision; there are auto, f32, bf16, f16, int8, int4", name);
 }
 
 const Tokenizer& OpenModel::tokenizer() const {
@@ -82,19 +95,11 @@ std::string fingerprint(const OpenModel& opened) {
 std::shared_ptr<const OpenModel> open_model(const std::string& argument,
                                             const OpenOptions& options) {
   auto opened = std::make_shared<OpenModel>();
-  opened->precision = parse_precision(options.precision);
   opened->name = argument;
   opened->folder = ModelFolder::open(
       hub::resolve(argument, hub::Settings::from_environment(), options.progress));
   opened->family = &find_family(opened->folder);
-  const Weights weights(opened->folder.checkpoint,
-                        {.rename = opened->family->rename(opened->folder),
-                         .tolerate_missing = options.tolerate_missing});
-  {
-    const bool f32 = opened->precision == backend::Precision::f32;
-    const backend::UseBackend packing(f32 ? backend::current() : backend::cpu(opened->precision));
-    opened->model = opened->family->load(opened->folder, weights);
-  }
+  const Weights weights = load_model(*opened, options);
   set_size(*opened, options);
   opened->weights = weights.report();
   opened->parameters = weights.parameter_count();

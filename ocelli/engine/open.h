@@ -7,20 +7,23 @@
 #include <optional>
 #include <string>
 
-#include "ocelli/backend/backend.h"
 #include "ocelli/base/progress.h"
+#include "ocelli/engine/precision.h"
 #include "ocelli/models/registry.h"
 #include "ocelli/text/tokenizer.h"
 
 namespace ocelli {
 
 struct OpenOptions {
-  std::string precision = "auto";  // see parse_precision
+  std::string precision = {};  // see choose_precision
   std::optional<std::array<int64_t, 2>> size =
       {};                         // height and width of images, not the model's own
   bool strict = false;            // tensors that the model does not use are an error
   bool tolerate_missing = false;  // missing tensors are zero and reported, for `ocelli info`
   Progress progress = {};         // of a download
+  // Instead of the checkpoint's tensors, and of the precision alone: for `ocelli quantize`.
+  std::shared_ptr<const TensorSource> weights = {};
+  Weights::Packer packer = {};
 };
 
 // A model with what belongs to it. Const to use, from many threads at once.
@@ -34,7 +37,7 @@ class OpenModel {
   std::array<int64_t, 2> input_size = {};  // height and width; zero without an image tower
   WeightsReport weights;
   int64_t parameters = 0;
-  backend::Precision precision = {};  // of its linear layers
+  PrecisionChoice precision;  // of its linear layers
 
   // Read when first asked for.
   const Tokenizer& tokenizer() const;
@@ -43,10 +46,6 @@ class OpenModel {
   mutable std::once_flag once_;
   mutable std::shared_ptr<const Tokenizer> tokenizer_;
 };
-
-// "auto" (which is f32), "f32", "bf16", "int8"; "f16" and "int4" throw unsupported, others
-// invalid_argument.
-backend::Precision parse_precision(const std::string& name);
 
 // "384" or "HEIGHTxWIDTH". Throws invalid_argument for others and beyond 1 to 65536.
 std::array<int64_t, 2> parse_size(const std::string& text);

@@ -102,14 +102,17 @@ std::shared_ptr<TensorSource> open_file(const fs::path& path) {
 
 }  // namespace
 
-fs::path find_checkpoint(const fs::path& folder) {
-  constexpr std::array kNames = {
-      "model.safetensors",           "model.safetensors.index.json",
-      "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
-      "pytorch_model.bin",           "pytorch_model.bin.index.json",
-      "open_clip_pytorch_model.bin"};
+namespace {
+
+constexpr std::array kNames = {"model.safetensors",           "model.safetensors.index.json",
+                               "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
+                               "pytorch_model.bin",           "pytorch_model.bin.index.json",
+                               "open_clip_pytorch_model.bin"};
+
+// Those of the usual name, of which the first counts, else all that look like one.
+std::vector<fs::path> checkpoints_in(const fs::path& folder) {
   for (const char* name : kNames) {
-    if (fs::exists(folder / name)) return folder / name;
+    if (fs::exists(folder / name)) return {folder / name};
   }
   std::vector<fs::path> found;
   for (const auto& entry : fs::directory_iterator(folder)) {
@@ -119,6 +122,17 @@ fs::path find_checkpoint(const fs::path& folder) {
     }
   }
   std::ranges::sort(found);
+  return found;
+}
+
+}  // namespace
+
+bool has_checkpoint(const fs::path& folder) {
+  return !checkpoints_in(folder).empty();
+}
+
+fs::path find_checkpoint(const fs::path& folder) {
+  const std::vector<fs::path> found = checkpoints_in(folder);
   if (found.size() == 1) return found[0];
   if (found.empty()) {
     fail(ErrorCode::not_found,

@@ -14,6 +14,7 @@ namespace ocelli {
 // open_clip_model.safetensors, pytorch_model.bin, its index, open_clip_pytorch_model.bin, ...; else
 // the only file that looks like one. Throws not_found, or invalid_argument when several do.
 std::filesystem::path find_checkpoint(const std::filesystem::path& folder);
+bool has_checkpoint(const std::filesystem::path& folder);  // one or several
 
 // `path` is a file or a folder.
 std::shared_ptr<TensorSource> open_checkpoint(const std::filesystem::path& path);

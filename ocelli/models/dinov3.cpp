@@ -82,7 +82,7 @@ struct Attention {
       const Shape shape = {c.width};
       bias = cat({w.get("q_bias", shape), Tensor::zeros(shape), w.get("v_bias", shape)}, 0);
     }
-    qkv = Linear(w.get("qkv.weight", {3 * c.width, c.width}), bias);
+    qkv = Linear(w / "qkv", w.get("qkv.weight", {3 * c.width, c.width}), bias);
   }
 
   Tensor operator()(const Tensor& x, Tensor residual, const Rotation& rotate,

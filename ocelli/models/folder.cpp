@@ -41,19 +41,36 @@ std::vector<SentenceModule> sentence_modules(const fs::path& folder) {
 
 namespace {
 
+// A model that was published without a configuration has none but for the block.
+Config without_quantization(const Config& config) {
+  nlohmann::json json = config.json();
+  json.erase("quantization_config");
+  return json.empty() ? Config() : Config(std::move(json), config.place());
+}
+
 // A model by itself: its towers, if it has any, are not opened.
 ModelFolder open_alone(const fs::path& path) {
   if (!fs::exists(path)) fail(ErrorCode::not_found, "{}: no such file or folder", path.string());
-  ModelFolder folder;
-  folder.path = fs::is_directory(path) ? path : path.parent_path();
-  folder.config = read_config(folder.path / "config.json");
-  folder.open_clip = read_config(folder.path / "open_clip_config.json");
-  folder.processor = read_config(folder.path / "preprocessor_config.json");
-  folder.checkpoint = open_checkpoint(path);
+  ModelFolder folder = ModelFolder::open_texts(fs::is_directory(path) ? path : path.parent_path());
+  folder.checkpoint = folder.stored = open_checkpoint(path);
+  folder.quantization = read_quantization(folder.config);
+  if (folder.quantization) {
+    folder.config = without_quantization(folder.config);
+    folder.checkpoint = dequantized(folder.stored, folder.quantization->weights);
+  }
   return folder;
 }
 
 }  // namespace
+
+ModelFolder ModelFolder::open_texts(const fs::path& path) {
+  ModelFolder folder;
+  folder.path = path;
+  folder.config = read_config(path / "config.json");
+  folder.open_clip = read_config(path / "open_clip_config.json");
+  folder.processor = read_config(path / "preprocessor_config.json");
+  return folder;
+}
 
 ModelFolder ModelFolder::open(const fs::path& path) {
   ModelFolder folder = open_alone(path);
@@ -81,7 +98,12 @@ std::optional<ModelFolder> ModelFolder::tower(const std::string& prefix,
   auto part = std::make_shared<PartSource>(checkpoint, prefix);
   if (part->tensors().empty()) return {};
   if (const auto found = towers.find(prefix); found != towers.end()) return *found->second;
-  return ModelFolder{path, config.at(field), {}, processor, std::move(part), {}};
+  ModelFolder folder;
+  folder.path = path;
+  folder.config = config.at(field);
+  folder.processor = processor;
+  folder.checkpoint = folder.stored = std::move(part);
+  return folder;
 }
 
 bool ModelFolder::is_of_tower(std::string_view tensor) const {

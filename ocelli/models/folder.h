@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "ocelli/models/quantization.h"
 #include "ocelli/tensor/source.h"
 
 namespace ocelli {
@@ -91,12 +92,16 @@ struct ModelFolder {
   Config open_clip;            // open_clip_config.json
   Config processor;            // preprocessor_config.json
   std::shared_ptr<const TensorSource> checkpoint;
+  std::shared_ptr<const TensorSource> stored;  // with quantised weights as they lie in the file
+  std::optional<Quantization> quantization;    // of config.json, which is without it here
   // Of a model whose towers are folders of their own ("vision_folder" and "text_folder" in
   // config.json, relative to it): by the prefix of their tensors in `checkpoint`, which has all.
   std::map<std::string, std::shared_ptr<const ModelFolder>> towers;
 
   // `path` is a folder or a checkpoint file. Throws not_found or corrupt_data.
   static ModelFolder open(const std::filesystem::path& path);
+  // The configuration files alone, without a checkpoint.
+  static ModelFolder open_texts(const std::filesystem::path& folder);
 
   // The tower `prefix` as a model by itself: its own folder, or the tensors below the prefix with
   // the configuration in `field`. Nothing where there are no such tensors.

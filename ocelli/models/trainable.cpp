@@ -23,6 +23,7 @@ bool learns(std::string_view name, const Tensor& tensor) {
 
 TrainableModel::TrainableModel(ModelFolder folder)
     : folder_(std::move(folder)), family_(&find_family(folder_)) {
+  check(!folder_.quantization, "{} is quantised; train the original", folder_.path.string());
   const NoTape pause;
   name_towers();
   for (const TensorInfo& info : folder_.checkpoint->tensors()) {

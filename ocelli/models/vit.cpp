@@ -5,6 +5,7 @@
 #include <map>
 
 #include "ocelli/base/log.h"
+#include "ocelli/nn/drop_path.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/reduce.h"
@@ -83,6 +84,10 @@ struct PreNormBlock final : VitEncoder::Block {
         ls2(gamma(w / "ls2", c.width)) {}
 
   Tensor operator()(Tensor x) const override {
+    if (DropPath* drop = DropPath::current()) {
+      x = drop->add(x, [&](const Tensor& part) { return attn(norm1(part), {}, ls1); });
+      return drop->add(x, [&](const Tensor& part) { return mlp(norm2(part), {}, ls2); });
+    }
     Tensor h = norm1(x);
     x = attn(h, std::move(x), ls1);
     h = norm2(x);

@@ -14,20 +14,28 @@ Linear::Linear(Tensor w, Tensor bias) : weight(std::move(w), std::move(bias)) {
 }
 
 Linear::Linear(const Weights& w, int64_t in, int64_t out, bool bias)
-    : Linear(w.get("weight", {out, in}), bias ? w.get("bias", {out}) : Tensor()) {
+    : Linear(w, w.get("weight", {out, in}), bias ? w.get("bias", {out}) : Tensor()) {
   w.release("weight");
+}
+
+Linear::Linear(const Weights& w, Tensor matrix, Tensor bias) {
+  const backend::UseBackend packing(w.packer("weight"));
+  *this = Linear(std::move(matrix), std::move(bias));
 }
 
 Linear::Linear(const Weights& w, std::span<const std::string_view> parts, int64_t in,
                int64_t out_each) {
   std::vector<Tensor> weights, biases;
   bool any_bias = false;
+  const backend::Backend* packer = &backend::current();
   for (const std::string_view name : parts) {
     const Weights part = w / name;
+    packer = &part.packer("weight");
     weights.push_back(part.get("weight", {out_each, in}));
     any_bias |= part.has("bias");
     biases.push_back(part.has("bias") ? part.get("bias", {out_each}) : Tensor::zeros({out_each}));
   }
+  const backend::UseBackend packing(*packer);
   *this = Linear(cat(weights, 0), any_bias ? cat(biases, 0) : Tensor());
   for (const std::string_view name : parts) (w / name).release("weight");
 }
@@ -64,6 +72,7 @@ Tensor BatchNorm::operator()(const Tensor& x) const {
 
 Conv2d::Conv2d(const Weights& w, const Shape& shape, const Conv2dOptions& options, bool bias)
     : weight(w.get("weight", shape), bias ? w.get("bias", {shape[0]}) : Tensor(), options) {
+  const backend::UseBackend packing(w.packer("weight"));
   weight.pack();
   w.release("weight");
 }
@@ -95,6 +104,7 @@ Conv2d::Conv2d(const Weights& w, const Shape& shape, const Conv2dOptions& option
     bias.data<float>()[o] = own_bias.defined() ? own_bias.data<float>()[o] * scale + shift : shift;
   }
   weight = Conv2dWeight(folded, bias, options);
+  const backend::UseBackend packing(w.packer("weight"));
   weight.pack();
   w.release("weight");
 }

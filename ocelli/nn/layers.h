@@ -23,6 +23,8 @@ struct Linear {
   // keeps its own name in the checkpoint, e.g. {"q_proj", "k_proj", "v_proj"}. A part whose bias is
   // absent gets zeros.
   Linear(const Weights& w, std::span<const std::string_view> parts, int64_t in, int64_t out_each);
+  // The tensor "weight" of `w` in another layout, [out, in].
+  Linear(const Weights& w, Tensor matrix, Tensor bias);
   // From tensors at hand: weight [out, in], bias [out] or undefined.
   Linear(Tensor weight, Tensor bias);
 

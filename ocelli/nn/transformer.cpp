@@ -11,7 +11,7 @@ PatchEmbed::PatchEmbed(const Weights& w, int64_t channels, int64_t patch_size, b
     : patch_height(patch_size), patch_width(patch_size) {
   const Tensor weight = w.get("weight", {channels, 3, patch_size, patch_size});
   // Channels last, as patchify lays the pixels out.
-  proj = Linear(reshape(weight.permute({0, 2, 3, 1}), {channels, weight.numel() / channels}),
+  proj = Linear(w, reshape(weight.permute({0, 2, 3, 1}), {channels, weight.numel() / channels}),
                 bias ? w.get("bias", {channels}) : Tensor());
 }
 

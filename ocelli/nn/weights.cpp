@@ -125,6 +125,12 @@ int64_t Weights::count(std::string_view name) const {
   return n;
 }
 
+const backend::Backend& Weights::packer(std::string_view name) const {
+  const auto entry = state_->tensors.find(full(name));
+  if (!state_->options.packer || entry == state_->tensors.end()) return backend::current();
+  return state_->options.packer(entry->second.name);
+}
+
 void Weights::ignore(std::string_view name) const {
   const std::string key = full(name), start = key + ".";
   for (const auto& [tensor, info] : state_->tensors) {

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "ocelli/backend/backend.h"
 #include "ocelli/tensor/source.h"
 
 namespace ocelli {
@@ -22,10 +23,13 @@ class Weights {
  public:
   // Gives the family's name for a checkpoint's; an empty string drops the tensor.
   using Rename = std::function<std::string(const std::string&)>;
+  // Gives the backend that packs a weight, by its name in the checkpoint.
+  using Packer = std::function<const backend::Backend&(const std::string& name)>;
 
   struct Options {
     Rename rename = {};
     bool tolerate_missing = false;  // hand out zeros and report, for `ocelli info`
+    Packer packer = {};             // else the current backend packs all weights
   };
 
   // Draws from a checkpoint.
@@ -50,6 +54,9 @@ class Weights {
   std::optional<Shape> shape_of(std::string_view name) const;
   // Number of consecutive indices 0, 1, ... that exist below `name`, e.g. the depth of "blocks".
   int64_t count(std::string_view name) const;
+
+  // The backend for the weight `name` of a linear or convolution.
+  const backend::Backend& packer(std::string_view name) const;
 
   // Marks tensors below `name` (or that one) as known and not needed.
   void ignore(std::string_view name) const;

@@ -1,9 +1,12 @@
 #include "ocelli/ops/loss.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "ocelli/base/threads.h"
 #include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/linear.h"
 #include "ocelli/ops/reduce.h"
 #include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
@@ -92,6 +95,62 @@ Tensor sigmoid_cross_entropy(const Tensor& logits, const Tensor& targets) {
     // dx = (sigmoid(x) - t) dy / N
     tape->record("sigmoid_cross_entropy", y, [=](const Tensor& dy, Gradients& gradients) {
       gradients.add(logits, (sigmoid(x) - t) * (dy * (1 / static_cast<float>(rows))));
+    });
+  }
+  return y;
+}
+
+namespace {
+
+// For each row the other one of the largest inner product.
+std::vector<int64_t> nearest_rows(const Tensor& x) {
+  const NoTape pause;
+  const int64_t rows = x.size(0);
+  const Tensor products = matmul(x, x.transpose(0, 1));
+  std::vector<int64_t> nearest(static_cast<size_t>(rows));
+  for (int64_t i = 0; i < rows; ++i) {
+    float* row = products.data<float>() + i * rows;
+    row[i] = -std::numeric_limits<float>::infinity();
+    nearest[i] = std::max_element(row, row + rows) - row;
+  }
+  return nearest;
+}
+
+}  // namespace
+
+Tensor koleo(const Tensor& x, float eps) {
+  check(x.rank() == 2 && x.dtype() == DType::f32 && x.size(0) >= 2,
+        "koleo: x is {} {}; two rows or more are needed", x.dtype(), x.shape());
+  const Tensor in = contiguous(x);
+  const int64_t rows = x.size(0), width = x.size(1);
+  const std::vector<int64_t> nearest = nearest_rows(in);
+  const auto difference = [=](int64_t i, int64_t c) {
+    const float* values = in.data<float>();
+    return double{values[i * width + c]} - values[nearest[i] * width + c] + eps;
+  };
+  std::vector<double> distances(nearest.size()), terms(nearest.size());
+  for (int64_t i = 0; i < rows; ++i) {
+    double sum = 0;
+    for (int64_t c = 0; c < width; ++c) sum += difference(i, c) * difference(i, c);
+    distances[i] = std::sqrt(sum);
+    terms[i] = -std::log(distances[i] + eps);
+  }
+  const Tensor y = mean_of(terms, rows);
+  if (Tape* tape = Tape::recording({&x})) {
+    // With d_i = x_i - x_n(i) + eps: -dy d_i / (B |d_i| (|d_i| + eps)) to x_i, its inverse to
+    // x_n(i)
+    tape->record("koleo", y, [=, at = Place(x)](const Tensor& dy, Gradients& gradients) {
+      const Tensor dx = Tensor::zeros({rows, width});
+      for (int64_t i = 0; i < rows; ++i) {
+        const double factor = -double{contiguous(dy).data<float>()[0]} /
+                              (static_cast<double>(rows) * distances[i] * (distances[i] + eps));
+        for (int64_t c = 0; c < width; ++c) {
+          const auto share = static_cast<float>(factor * difference(i, c));
+          dx.data<float>()[i * width + c] += share;
+          dx.data<float>()[nearest[i] * width + c] -= share;
+        }
+      }
+      gradients.add(at, dx);
     });
   }
   return y;

@@ -13,4 +13,9 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, float label_sm
 // shape. SigLIP's loss where t is the unit matrix. Zhai et al., arXiv 2303.15343.
 Tensor sigmoid_cross_entropy(const Tensor& logits, const Tensor& targets);
 
+// -mean_i log(|x_i - x_n(i) + eps| + eps) for two or more rows of length 1, x [B, C], where n(i) is
+// the row besides i whose inner product with x_i is the largest: rows of small loss lie evenly.
+// KoLeo, Sablayrolles et al., arXiv 1806.03198; eps as in torch.nn.PairwiseDistance.
+Tensor koleo(const Tensor& x, float eps = 1e-8f);
+
 }  // namespace ocelli

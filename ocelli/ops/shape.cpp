@@ -1,6 +1,7 @@
 #include "ocelli/ops/shape.h"
 
 #include "ocelli/backend/backend.h"
+#include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 
@@ -114,6 +115,35 @@ Tensor gather_rows(const Tensor& x, const Tensor& indices) {
     });
   }
   return y;
+}
+
+Tensor index_add(const Tensor& x, const Tensor& indices, const Tensor& y, float alpha) {
+  check(x.rank() >= 1 && indices.dtype() == DType::i32 && indices.rank() == 1 &&
+            y.rank() == x.rank() && y.size(0) == indices.numel(),
+        "index_add: x is {}, indices {} {}, y {}", x.shape(), indices.dtype(), indices.shape(),
+        y.shape());
+  const Tensor rows = contiguous(indices), z = Tensor::empty(x.shape());
+  backend::current().copy(z, x);
+  {
+    const NoTape pause;
+    const Tensor scaled = alpha == 1 ? y : y * alpha;
+    for (int64_t i = 0; i < rows.numel(); ++i) {
+      const int32_t row = rows.data<int32_t>()[i];
+      check(row >= 0 && row < x.size(0), "index_add: row {} of {}", row, x.shape());
+      const Tensor into = z.select(0, row);
+      backend::current().binary(backend::Binary::add, into, into, scaled.select(0, i));
+    }
+  }
+  if (Tape* tape = Tape::recording({&x, &y})) {
+    // dx = dz,  dy = alpha dz[indices]
+    tape->record("index_add", z,
+                 [=, x_at = Place(x), y_at = Place(y)](const Tensor& dz, Gradients& gradients) {
+                   gradients.add(x_at, dz);
+                   if (!gradients.wants(y_at)) return;
+                   gradients.add(y_at, embedding(rows, dz) * alpha);
+                 });
+  }
+  return z;
 }
 
 Tensor patchify(const Tensor& x, int64_t ph, int64_t pw) {

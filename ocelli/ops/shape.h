@@ -18,6 +18,9 @@ Tensor cat(const std::vector<Tensor>& tensors, int dim);
 Tensor embedding(const Tensor& indices, const Tensor& table);
 // One row a batch entry: x [B, N, C], indices [B] i32 -> [B, C].
 Tensor gather_rows(const Tensor& x, const Tensor& indices);
+// x [B, ...] with alpha * y [indices, ...] added to the rows at indices [n] i32.
+// torch.Tensor.index_add(dim=0).
+Tensor index_add(const Tensor& x, const Tensor& indices, const Tensor& y, float alpha = 1);
 // Non-overlapping patches of [B, H, W, C] as rows: [B, (H/ph) * (W/pw), ph * pw * C]. What hangs
 // over at the bottom and right is dropped, as a strided convolution drops it.
 Tensor patchify(const Tensor& x, int64_t patch_height, int64_t patch_width);

@@ -16,7 +16,7 @@ class Classification final : public Objective {
   Classification(const ClassifierData& data, const LoaderOptions& loading, double smoothing)
       : test_(data.test), loading_(loading), smoothing_(smoothing) {}
 
-  Tensor loss(const TrainableModel&, const Model& model, const Batch& batch) const override {
+  Tensor loss(const TrainableModel&, const Model& model, const Batch& batch, int64_t) override {
     const bool soft = batch.labels.dtype() == DType::f32;
     return cross_entropy(model.classify(batch.images), batch.labels,
                          soft ? 0 : static_cast<float>(smoothing_));
@@ -94,7 +94,7 @@ Trained train_classifier(TrainableModel& model, const ClassifierData& data,
                           .cutmix_alpha = a.cutmix,
                           .label_smoothing = recipe.label_smoothing};
   }
-  const Classification objective(data, test_loader(recipe, processor), recipe.label_smoothing);
+  Classification objective(data, test_loader(recipe, processor), recipe.label_smoothing);
   return train(model, objective, data.train, loading, recipe, options);
 }
 

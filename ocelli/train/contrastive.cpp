@@ -60,13 +60,13 @@ class Contrastive final : public Objective {
   Contrastive(const CaptionData& data, const LoaderOptions& loading, const Tokenizer& tokenizer)
       : test_(data.test), loading_(loading), tokenizer_(tokenizer) {}
 
-  Tensor loss(const TrainableModel& trained, const Model& model,
-              const Batch& batch) const override {
+  Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
+              int64_t) override {
     return contrastive_loss(trained, model.embed_image(batch.images),
                             embed_texts(model, batch.captions));
   }
 
-  void after_step(const TrainableModel& trained) const override { clamp_logit_scale(trained); }
+  void after_step(const TrainableModel& trained, int64_t) override { clamp_logit_scale(trained); }
 
   std::vector<Metric> evaluate(const Model& model) const override {
     if (!test_) return {};
@@ -112,7 +112,7 @@ Trained train_contrastive(TrainableModel& model, const CaptionData& data,
          model.folder().path.string());
   }
   const ImageProcessor& processor = built->image_processor();
-  const Contrastive objective(data, test_loader(recipe, processor), tokenizer);
+  Contrastive objective(data, test_loader(recipe, processor), tokenizer);
   LoaderOptions loading = training_loader(recipe, processor);
   loading.drop_last = true;  // a smaller batch has fewer texts to choose from
   return train(model, objective, data.train, loading, recipe, options);

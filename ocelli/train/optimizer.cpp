@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <set>
 
 #include "ocelli/base/threads.h"
@@ -177,7 +178,7 @@ void Optimizer::step(std::span<const Tensor> gradients, const StepSizes& sizes) 
 void Optimizer::update(const Parameter& parameter, State& state, const Tensor& gradient,
                        const StepSizes& sizes) const {
   const Tensor& value = parameter.value;
-  const double lr = sizes.lr * parameter.lr_scale;
+  const double lr = state.step < parameter.lr_from ? 0 : sizes.lr * parameter.lr_scale;
   const double weight_decay = parameter.decay ? sizes.weight_decay : 0;
   if (++state.step == 1) {
     if (moments(method_) > 0) state.first = Tensor::zeros(value.shape());
@@ -270,7 +271,8 @@ std::optional<std::string_view> first_non_finite(std::span<const Parameter> para
 double clip_grad_norm(std::span<const Parameter> parameters, std::span<const Tensor> gradients,
                       double max_norm) {
   check(max_norm > 0, "clip_grad_norm: max_norm is {}, not above 0", max_norm);
-  double sum = 0;
+  double all = 0;
+  std::map<int, double> sums;  // of each group
   for (size_t i = 0; i < gradients.size(); ++i) {
     if (!gradients[i].defined()) continue;
     check(gradients[i].is_contiguous(), "clip_grad_norm: the gradient of {} is not contiguous",
@@ -279,17 +281,19 @@ double clip_grad_norm(std::span<const Parameter> parameters, std::span<const Ten
     if (!std::isfinite(part)) {
       fail(ErrorCode::corrupt_data, "the gradient of {} holds NaN or infinity", parameters[i].name);
     }
-    sum += part;
+    all += part;
+    sums[parameters[i].clip_group] += part;
   }
-  const double total = std::sqrt(sum), factor = max_norm / (total + 1e-6);
-  if (factor >= 1) return total;
-  for (const Tensor& g : gradients) {
+  for (size_t i = 0; i < gradients.size(); ++i) {
+    const Tensor& g = gradients[i];
     if (!g.defined()) continue;
+    const double factor = max_norm / (std::sqrt(sums[parameters[i].clip_group]) + 1e-6);
+    if (factor >= 1) continue;
     parallel_for(g.numel(), kGrain, [&](int64_t begin, int64_t end) {
       update::scale(narrow(factor), end - begin, floats(g) + begin);
     });
   }
-  return total;
+  return std::sqrt(all);
 }
 
 void update_average(std::span<const Parameter> average, std::span<const Parameter> parameters,

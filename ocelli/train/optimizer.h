@@ -21,6 +21,8 @@ struct Parameter {
   double lr_scale = 1;
   bool decay = true;  // weight decay applies
   bool frozen = false;
+  int64_t lr_from = 0;  // its first steps, for which the learning rate is 0 and moments are kept
+  int clip_group = 0;   // of clip_grad_norm
 };
 
 struct AdamW {
@@ -78,8 +80,9 @@ class Optimizer {
 };
 
 // The norm of all gradients as one vector, and gradients *= min(1, max_norm / (norm + 1e-6)), as
-// torch.nn.utils.clip_grad_norm_. Summed in double in one order, whatever the number of threads
-// and the instruction set. Throws corrupt_data naming the first gradient with NaN or infinity.
+// torch.nn.utils.clip_grad_norm_; where there are several clip groups, each by its own norm.
+// Summed in double in one order, whatever the number of threads and the instruction set. Throws
+// corrupt_data naming the first gradient with NaN or infinity.
 double clip_grad_norm(std::span<const Parameter> parameters, std::span<const Tensor> gradients,
                       double max_norm);
 

@@ -105,6 +105,14 @@ void for_matches(std::span<Parameter> parameters, const std::string& pattern, co
 
 }  // namespace
 
+std::vector<Parameter> parameters_of(const TrainableModel& model) {
+  std::vector<Parameter> parameters;
+  for (const std::string& name : model.parameters()) {
+    parameters.push_back({.name = name, .value = model.tensor(name)});
+  }
+  return parameters;
+}
+
 std::vector<int> layers_of(std::span<const Parameter> parameters) {
   std::vector<Layer> layers;
   std::map<bool, std::set<std::array<int, 2>>> blocks;  // of each tower, in order

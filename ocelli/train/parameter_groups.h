@@ -7,9 +7,13 @@
 #include <utility>
 #include <vector>
 
+#include "ocelli/models/trainable.h"
 #include "ocelli/train/optimizer.h"
 
 namespace ocelli {
+
+// What learns of a model, in the order of its names.
+std::vector<Parameter> parameters_of(const TrainableModel& model);
 
 // Patterns are of fnmatch(3), over the whole name: * for anything, ? for one letter, [abc].
 struct GroupOptions {

@@ -196,8 +196,8 @@ class Locked final : public Objective {
         classes_(std::move(classes)),
         recipe_(recipe) {}
 
-  Tensor loss(const TrainableModel& trained, const Model& model,
-              const Batch& batch) const override {
+  Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
+              int64_t) override {
     // A function of the seed and the samples, so that a resumed run draws the same.
     uint64_t stream = 1469598103934665603u;
     std::vector<int64_t> rows;
@@ -217,7 +217,7 @@ class Locked final : public Objective {
                       static_cast<float>(recipe_.classes.weight);
   }
 
-  void after_step(const TrainableModel& trained) const override { clamp_logit_scale(trained); }
+  void after_step(const TrainableModel& trained, int64_t) override { clamp_logit_scale(trained); }
 
   std::vector<Metric> evaluate(const Model& model) const override {
     if (!test_.texts.defined()) return {};
@@ -254,8 +254,7 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
       classes.emplace(towers, recipe, images, model.folder().path.string());
     }
   }
-  const Locked objective(std::move(train_features), std::move(test_features), std::move(classes),
-                         recipe);
+  Locked objective(std::move(train_features), std::move(test_features), std::move(classes), recipe);
   LoaderOptions loading;
   loading.batch_size = recipe.batch;
   loading.sampling.seed = recipe.seed;

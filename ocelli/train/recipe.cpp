@@ -13,6 +13,7 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
   auto& g = r.groups;
   auto& s = r.schedule;
   auto& a = r.augment;
+  auto& f = r.selfsup;
   auto& c = r.checkpoints;
   auto& p = r.projections;
   return {
@@ -22,6 +23,7 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
       {"clip_grad_norm", &r.clip_grad_norm},
       {"average", &r.average, 0, 1},
       {"label_smoothing", &r.label_smoothing, 0, 0.99},
+      {"drop_path", &r.drop_path, 0, 0.99},
       {"optimizer.name", &o.name, 0, 0, {"adamw", "sgd", "lars", "lion"}},
       {"optimizer.lr", &o.lr, 1e-15},
       {"optimizer.weight_decay", &o.weight_decay},
@@ -58,6 +60,31 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
       {"classes.weight", &r.classes.weight},
       {"classes.images", &r.classes.images},
       {"classes.templates", &r.classes.templates},
+      {"selfsup.head_hidden", &f.head_hidden, 1},
+      {"selfsup.head_bottleneck", &f.head_bottleneck, 1},
+      {"selfsup.head_prototypes", &f.head_prototypes, 2},
+      {"selfsup.separate_heads", &f.separate_heads},
+      {"selfsup.centring", &f.centring, 0, 0, {"centring", "sinkhorn_knopp"}},
+      {"selfsup.dino_weight", &f.dino_weight},
+      {"selfsup.ibot_weight", &f.ibot_weight},
+      {"selfsup.koleo_weight", &f.koleo_weight},
+      {"selfsup.student_temperature", &f.student_temperature, 1e-3, 10},
+      {"selfsup.teacher_temperature", &f.teacher_temperature, 1e-3, 10},
+      {"selfsup.teacher_temperature_start", &f.teacher_temperature_start, 1e-3, 10},
+      {"selfsup.teacher_temperature_epochs", &f.teacher_temperature_epochs},
+      {"selfsup.momentum", &f.momentum, 0, 1},
+      {"selfsup.momentum_last", &f.momentum_last, 0, 1},
+      {"selfsup.weight_decay_last", &f.weight_decay_last},
+      {"selfsup.freeze_last_layer_epochs", &f.freeze_last_layer_epochs},
+      {"selfsup.global_crops_size", &f.global_crops_size, 1, 4096},
+      {"selfsup.local_crops_size", &f.local_crops_size, 1, 4096},
+      {"selfsup.local_crops_number", &f.local_crops_number, 0, 64},
+      {"selfsup.global_crops_from", &f.global_crops_from, 0.001, 1},
+      {"selfsup.local_crops_from", &f.local_crops_from, 0.001, 1},
+      {"selfsup.local_crops_to", &f.local_crops_to, 0.001, 1},
+      {"selfsup.mask_probability", &f.mask_probability, 0, 1},
+      {"selfsup.mask_from", &f.mask_from, 0, 1},
+      {"selfsup.mask_to", &f.mask_to, 0, 1},
       {"checkpoints.every_epochs", &c.every_epochs, 1e-6},
       {"checkpoints.keep", &c.keep, 1},
   };

@@ -20,6 +20,7 @@ struct TrainRecipe {
   double clip_grad_norm = 0;  // 0: not clipped
   double average = 0;         // momentum of averaged weights; 0: none are kept
   double label_smoothing = 0;
+  double drop_path = 0;  // share of images that skip a residual branch
   struct {
     std::string name = "adamw";
     double lr = 1e-3, weight_decay = 0.05;
@@ -56,6 +57,21 @@ struct TrainRecipe {
     std::vector<std::string> images;  // datasets without captions
     std::vector<std::string> templates = {"{}", "a photo of a {}."};
   } classes;
+  struct {  // of self-supervised training; the values of DINOv2's ssl_default_config.yaml
+    int64_t head_hidden = 2048, head_bottleneck = 256, head_prototypes = 65536;
+    bool separate_heads = false;
+    std::string centring = "centring";
+    double dino_weight = 1, ibot_weight = 1, koleo_weight = 0.1;
+    double student_temperature = 0.1, teacher_temperature = 0.07, teacher_temperature_start = 0.04;
+    double teacher_temperature_epochs = 30;  // from start to end
+    double momentum = 0.992, momentum_last = 1;
+    double weight_decay_last = 0.4;
+    double freeze_last_layer_epochs = 1;
+    int64_t global_crops_size = 224, local_crops_size = 96, local_crops_number = 8;
+    // Shares of the area: global crops from this one on, local ones between these.
+    double global_crops_from = 0.32, local_crops_from = 0.05, local_crops_to = 0.32;
+    double mask_probability = 0.5, mask_from = 0.1, mask_to = 0.5;  // of images, of patches
+  } selfsup;
   struct {
     double every_epochs = 1;
     int64_t keep = 3;

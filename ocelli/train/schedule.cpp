@@ -48,12 +48,12 @@ double Dinov2Cosine::operator()(int64_t step) const {
 
 Dinov2Schedules dinov2_schedules(const Dinov2Options& o) {
   const int64_t total = o.epochs * o.steps_per_epoch;
+  const auto steps = [&](double epochs) {
+    return std::llround(epochs * static_cast<double>(o.steps_per_epoch));
+  };
   // The temperature is at its end after its warm-up.
-  const int64_t warm = o.warmup_teacher_temperature_epochs * o.steps_per_epoch;
-  return {.lr = {.base = o.lr,
-                 .last = o.min_lr,
-                 .total = total,
-                 .warmup = o.warmup_epochs * o.steps_per_epoch},
+  const int64_t warm = steps(o.warmup_teacher_temperature_epochs);
+  return {.lr = {.base = o.lr, .last = o.min_lr, .total = total, .warmup = steps(o.warmup_epochs)},
           .weight_decay = {.base = o.weight_decay, .last = o.weight_decay_end, .total = total},
           .momentum = {.base = o.momentum, .last = o.momentum_end, .total = total},
           .teacher_temperature = {.base = o.teacher_temperature,
@@ -61,7 +61,7 @@ Dinov2Schedules dinov2_schedules(const Dinov2Options& o) {
                                   .total = warm,
                                   .warmup = warm,
                                   .warmup_start = o.warmup_teacher_temperature},
-          .last_layer_frozen = o.freeze_last_layer_epochs * o.steps_per_epoch};
+          .last_layer_frozen = steps(o.freeze_last_layer_epochs)};
 }
 
 }  // namespace ocelli

@@ -43,12 +43,12 @@ struct Dinov2Cosine {
 struct Dinov2Options {
   int64_t epochs = 100, steps_per_epoch = 1250;
   double lr = 0.004, min_lr = 1e-6;  // lr: after the scaling to the batch
-  int64_t warmup_epochs = 10;
+  double warmup_epochs = 10;
   double weight_decay = 0.04, weight_decay_end = 0.4;
   double momentum = 0.992, momentum_end = 1;
   double teacher_temperature = 0.07, warmup_teacher_temperature = 0.04;
-  int64_t warmup_teacher_temperature_epochs = 30;
-  int64_t freeze_last_layer_epochs = 1;
+  double warmup_teacher_temperature_epochs = 30;
+  double freeze_last_layer_epochs = 1;
 };
 
 struct Dinov2Schedules {

@@ -1,11 +1,14 @@
 #include "ocelli/train/trainer.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <map>
 
-#include "ocelli/ops/shape.h"
+#include "ocelli/data/random.h"
+#include "ocelli/nn/drop_path.h"
 #include "ocelli/train/run.h"
 
 namespace ocelli {
@@ -15,26 +18,19 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-std::vector<Parameter> parameters_of(const TrainableModel& model) {
-  std::vector<Parameter> parameters;
-  for (const std::string& name : model.parameters()) {
-    parameters.push_back({.name = name, .value = model.tensor(name)});
-  }
-  return parameters;
-}
+constexpr uint64_t kDropPath = 1;  // a stream of random numbers
 
 class Training {
  public:
-  Training(TrainableModel& model, const Objective& objective,
-           std::shared_ptr<const Dataset> dataset, LoaderOptions loading, const TrainRecipe& recipe,
-           const TrainOptions& options)
+  Training(TrainableModel& model, Objective& objective, std::shared_ptr<const Dataset> dataset,
+           LoaderOptions loading, const TrainRecipe& recipe, const TrainOptions& options)
       : model_(model),
         objective_(objective),
         recipe_(recipe),
         options_(options),
-        parameters_(grouped(model, recipe)),
+        parameters_(grouped(model, objective, recipe)),
         optimizer_(parameters_, method_of(recipe)),
-        steps_per_epoch_(steps_of(*dataset, loading)),
+        steps_per_epoch_(steps_per_epoch(*dataset, loading)),
         total_(recipe.epochs * steps_per_epoch_),
         schedule_(schedule_of(recipe, steps_per_epoch_)),
         every_(std::max<int64_t>(1, std::llround(recipe.checkpoints.every_epochs *
@@ -66,22 +62,12 @@ class Training {
   }
 
  private:
-  static std::vector<Parameter> grouped(const TrainableModel& model, const TrainRecipe& recipe) {
+  static std::vector<Parameter> grouped(const TrainableModel& model, const Objective& objective,
+                                        const TrainRecipe& recipe) {
     std::vector<Parameter> parameters = parameters_of(model);
+    std::ranges::copy(objective.parameters(), std::back_inserter(parameters));
     set_groups(parameters, groups_of(recipe));
     return parameters;
-  }
-
-  static int64_t steps_of(const Dataset& dataset, const LoaderOptions& loading) {
-    const std::optional<int64_t> size =
-        loading.sampling.epoch_size > 0 ? loading.sampling.epoch_size : dataset.size();
-    check(size.has_value(), "train: how many samples an epoch has is not known: set epoch_size");
-    const int64_t each = epoch_size(loading.sampling, *size);
-    check(loading.batch_size <= each,
-          "train: a batch of {} is larger than the {} samples of an epoch", loading.batch_size,
-          each);
-    return loading.drop_last ? each / loading.batch_size
-                             : (each + loading.batch_size - 1) / loading.batch_size;
   }
 
   static TrainableModel copy_of(const TrainableModel& model) {
@@ -92,6 +78,7 @@ class Training {
     const auto checkpoint = run_.last_checkpoint();
     if (!checkpoint) return {};
     model_.load(*checkpoint);
+    objective_.load(*checkpoint);
     optimizer_.load(*checkpoint / "training" / "optimizer.safetensors");
     if (average_) average_->load(*checkpoint / "training" / "average");
     const nlohmann::json& state = run_.state();
@@ -107,8 +94,9 @@ class Training {
     const double loss = learn(*batch);
     ++step_;
     const std::chrono::duration<double> took = Clock::now() - begin;
-    const std::vector<Metric> values = {
-        {"loss", loss}, {"lr", schedule_(step_ - 1)}, {"grad_norm", norm_}};
+    std::vector<Metric> values = {
+        {"loss", loss}, {"lr", sizes(step_ - 1).lr}, {"grad_norm", norm_}};
+    std::ranges::copy(objective_.parts(), std::back_inserter(values));
     log(values, {{"images_per_second", static_cast<double>(batch->size()) / took.count()}});
     if (options_.progress) options_.progress(step_, total_);
     if (step_ % steps_per_epoch_ == 0) evaluate();
@@ -128,7 +116,7 @@ class Training {
         if (!parameter.frozen) tape.watch(parameter.value);
       }
       const std::unique_ptr<Model> built = model_.build();
-      const Tensor value = objective_.loss(model_, *built, batch);
+      const Tensor value = loss_of(*built, batch);
       loss = value.data<float>()[0];
       if (!std::isfinite(loss)) {
         const auto bad = first_non_finite(parameters_, values());
@@ -146,10 +134,25 @@ class Training {
     } catch (const Error& error) {
       fail(error.code(), "step {}: {}", step_ + 1, error.what());
     }
-    optimizer_.step(gradients, {schedule_(step_), recipe_.optimizer.weight_decay});
-    objective_.after_step(model_);
+    optimizer_.step(gradients, sizes(step_));
+    objective_.after_step(model_, step_);
     if (average_) update_average(parameters_of(*average_), parameters_of(model_), recipe_.average);
     return loss;
+  }
+
+  Tensor loss_of(const Model& built, const Batch& batch) {
+    DropPath drop(recipe_.drop_path,
+                  keyed_rng({recipe_.seed, kDropPath, static_cast<uint64_t>(step_)}));
+    const Tensor loss = objective_.loss(model_, built, batch, step_);
+    if (recipe_.drop_path > 0 && !drop.was_used()) {
+      fail(ErrorCode::unsupported, "drop_path: the blocks of {} have none; leave it 0",
+           model_.family().name);
+    }
+    return loss;
+  }
+
+  StepSizes sizes(int64_t step) const {
+    return objective_.sizes(step, {schedule_(step), recipe_.optimizer.weight_decay});
   }
 
   std::vector<Tensor> values() const {
@@ -175,6 +178,7 @@ class Training {
       const fs::path training = folder / "training";
       fs::create_directories(training);
       model_.save(folder);
+      objective_.save(folder);
       optimizer_.save(training / "optimizer.safetensors");
       if (!average_) return;
       fs::create_directories(training / "average");
@@ -192,7 +196,7 @@ class Training {
   }
 
   TrainableModel& model_;
-  const Objective& objective_;
+  Objective& objective_;
   const TrainRecipe& recipe_;
   const TrainOptions& options_;
   std::vector<Parameter> parameters_;
@@ -210,9 +214,19 @@ class Training {
 
 }  // namespace
 
-Trained train(TrainableModel& model, const Objective& objective,
-              std::shared_ptr<const Dataset> dataset, LoaderOptions loading,
-              const TrainRecipe& recipe, const TrainOptions& options) {
+int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading) {
+  const std::optional<int64_t> size =
+      loading.sampling.epoch_size > 0 ? loading.sampling.epoch_size : dataset.size();
+  check(size.has_value(), "train: how many samples an epoch has is not known: set epoch_size");
+  const int64_t each = epoch_size(loading.sampling, *size);
+  check(loading.batch_size <= each,
+        "train: a batch of {} is larger than the {} samples of an epoch", loading.batch_size, each);
+  return loading.drop_last ? each / loading.batch_size
+                           : (each + loading.batch_size - 1) / loading.batch_size;
+}
+
+Trained train(TrainableModel& model, Objective& objective, std::shared_ptr<const Dataset> dataset,
+              LoaderOptions loading, const TrainRecipe& recipe, const TrainOptions& options) {
   return Training(model, objective, std::move(dataset), std::move(loading), recipe, options)();
 }
 

@@ -21,15 +21,30 @@ namespace ocelli {
 class Objective {
  public:
   virtual ~Objective() = default;
+  // What learns beside the model, such as heads; updated in place.
+  virtual std::vector<Parameter> parameters() const { return {}; }
+  // Learning rate and weight decay of a step, from 0 on, where they are not the recipe's `usual`.
+  virtual StepSizes sizes(int64_t step, const StepSizes& usual) const {
+    (void)step;
+    return usual;
+  }
   // The mean loss of a batch, one number. `model` is built from `trained` under the Tape.
-  virtual Tensor loss(const TrainableModel& trained, const Model& model,
-                      const Batch& batch) const = 0;
-  // After the optimiser's step: what keeps a weight within bounds.
-  virtual void after_step(const TrainableModel& trained) const { (void)trained; }
+  virtual Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
+                      int64_t step) = 0;
+  // What the latest loss was made of, to be logged beside it.
+  virtual std::vector<Metric> parts() const { return {}; }
+  // After the optimiser's step: what keeps a weight within bounds, what follows the weights.
+  virtual void after_step(const TrainableModel& trained, int64_t step) {
+    (void)trained;
+    (void)step;
+  }
   // After each epoch: what is measured on images that are not learnt from; `model` is built to run.
   virtual std::vector<Metric> evaluate(const Model& model) const = 0;
   // The metric that says which checkpoint is best; empty: none.
   virtual std::string best() const { return {}; }
+  // What a run needs besides to go on: into a checkpoint's folder, and out of it.
+  virtual void save(const std::filesystem::path& folder) const { (void)folder; }
+  virtual void load(const std::filesystem::path& folder) { (void)folder; }
 };
 
 struct TrainOptions {
@@ -47,12 +62,15 @@ struct Trained {
   std::filesystem::path checkpoint;  // the best where there is one, else the last
 };
 
+// Of an epoch. Throws invalid_argument for a batch larger than the data, and where it is not known
+// how many those are.
+int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading);
+
 // Trains `model` in place. A checkpoint is an ordinary model folder with training/ in it, of the
 // averaged weights beside the learnt ones where the recipe keeps an average. When a stop is asked
 // for, a checkpoint is written and cancelled is thrown. Throws corrupt_data when the loss or a
 // gradient is NaN or infinite, naming the step and the first tensor; the last checkpoint stays.
-Trained train(TrainableModel& model, const Objective& objective,
-              std::shared_ptr<const Dataset> dataset, LoaderOptions loading,
-              const TrainRecipe& recipe, const TrainOptions& options);
+Trained train(TrainableModel& model, Objective& objective, std::shared_ptr<const Dataset> dataset,
+              LoaderOptions loading, const TrainRecipe& recipe, const TrainOptions& options);
 
 }  // namespace ocelli

@@ -43,7 +43,7 @@ class Shapes(Case):
             expected = fixtures.read_safetensors(folder / "expected.safetensors")
             _, _, data = expected["photo24x56.logits"]
             exponentials = [math.exp(logit) for logit in struct.unpack("<5f", data)]
-            [entry] = self.json("classify", folder / "photo.png", "-m", folder, "--size", "24x56")
+            [entry] = self.json("classify", folder / "photo.png", "-m", folder, "--size", "24x56", "--precision", "f32")
             for prediction in entry["predictions"]:
                 wanted = exponentials[prediction["index"]] / sum(exponentials)
                 self.assertAlmostEqual(prediction["probability"], wanted, places=5)
@@ -113,7 +113,8 @@ class Shapes(Case):
         answer = self.json("info", VIT, "--tensors", "--check")
         self.assertEqual(list(answer), [
             "model", "path", "layout", "type", "tensor_count", "bytes", "family", "parameters", "gflops",
-            "text_gflops", "input", "embedding", "depth", "classes", "text", "context_length", "missing",
+            "text_gflops", "input", "embedding", "depth", "classes", "precision",
+            "precision_reason", "text", "context_length", "missing",
             "unused", "config", "not_finite", "tensors"])
         self.assertEqual((answer["family"], answer["layout"], answer["classes"]), ("vit", "timm", 5))
         self.assertEqual(list(answer["tensors"][0]), ["name", "dtype", "shape"])
@@ -126,6 +127,14 @@ class Shapes(Case):
         tensors = fixtures.read_safetensors("out/model.safetensors")
         self.assertEqual(answer["tensors"], len(tensors))
         self.assertEqual({dtype for dtype, _, _ in tensors.values()}, {"F16"})
+
+    def test_quantize(self):
+        answer = self.json("quantize", VIT, "-o", "out", "--calibrate", IMAGES)
+        self.assertEqual(list(answer), ["output", "precision", "calibration", "weights", "bytes"])
+        self.assertEqual(list(answer["calibration"]), ["images", "smoothed_norms", "mean_cosine", "worst_cosine"])
+        tensors = fixtures.read_safetensors("out/model.safetensors")
+        self.assertEqual(sum(dtype == "I8" for dtype, _, _ in tensors.values()), answer["weights"])
+        self.assertEqual(self.json("info", "out")["precision"], "int8")
 
     def test_bench(self):
         rows = self.json("bench", VIT, "-b", "1,64", "-t", "1", "--seconds", "0.05")

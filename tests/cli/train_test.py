@@ -60,6 +60,56 @@ class Train(Case):
         error = self.run_program("train", "contrastive", "captions.tsv", "-m", VIT, "-o", "b", "-b", "3", status=66).stderr
         self.assertIn("no tokenizer", error)
 
+    def selfsup_model(self):
+        """A DINOv2 of one block that has a configuration and no weights."""
+        pathlib.Path("tiny").mkdir()
+        config = {"model_type": "dinov2", "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2,
+                  "image_size": 16, "patch_size": 4}
+        pathlib.Path("tiny/config.json").write_text(json.dumps(config))
+        sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+        pathlib.Path("tiny/preprocessor_config.json").write_text(json.dumps({"image_processor_type": "BitImageProcessor", **sizes}))
+        sets = {"head_hidden": 16, "head_bottleneck": 8, "head_prototypes": 32, "global_crops_size": 16, "local_crops_size": 8,
+                "local_crops_number": 2, "centring": "sinkhorn_knopp"}
+        return ["-m", "tiny", "-b", "4"] + [word for key, value in sets.items() for word in ("--set", f"selfsup.{key}={value}")]
+
+    def test_selfsup_begins_from_a_configuration(self):
+        model = self.selfsup_model()
+        photographs("held_out", 2)
+        pathlib.Path("photos/loose.png").symlink_to(fixtures.IMAGES / "coffee.png")  # beside the folders: no label is needed
+        result = self.json("train", "selfsup", "photos", "--test", "held_out", *model, "-o", "run", "--epochs", "3", "--lr", "1e-3",
+                           "--set", "drop_path=0.3")
+        lines = metrics("run")
+        self.assertEqual(result["steps"], 9)
+        self.assertLess({"dino_loss", "ibot_loss", "koleo_loss", "teacher_entropy", "teacher_marginal_entropy"}, set(lines[0]))
+        self.assertEqual(len([line for line in lines if "test_knn" in line]), 3)
+        for folder in (result["checkpoint"], result["checkpoint"] + "/teacher"):
+            self.json("embed", "photos/coffee/0_coffee.png", "-m", folder, "-o", "e.npy")
+            self.assertTrue(pathlib.Path(folder, "training/heads.safetensors").exists())
+        # Goes on with its heads, and learns classes from where it is.
+        self.json("train", "selfsup", "photos", *model[2:], "-m", result["checkpoint"] + "/teacher", "-o", "more", "--epochs", "1")
+        error = self.run_program("train", "selfsup", "photos", *model[2:], "-m", result["checkpoint"] + "/teacher", "-o", "other",
+                                 "--set", "selfsup.head_hidden=17", status=65).stderr
+        self.assertIn("selfsup.head_*", error)
+
+    def test_classes_are_learnt_from_a_configuration(self):
+        pathlib.Path("tiny").mkdir()
+        pathlib.Path("tiny/config.json").write_text(json.dumps(
+            {"model_type": "vit", "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48,
+             "image_size": 16, "patch_size": 4}))
+        sizes = {"size": {"height": 16, "width": 16}, "image_mean": [0.5] * 3, "image_std": [0.5] * 3}
+        pathlib.Path("tiny/preprocessor_config.json").write_text(json.dumps({"image_processor_type": "ViTImageProcessor", **sizes}))
+        result = self.json("train", "classify", "photos", "--test", "photos", "-m", "tiny", "-o", "run", "--epochs", "30",
+                           "--lr", "3e-3", "-b", "4", "--set", "augment.crop_scale=0.7")
+        self.assertEqual(result["metrics"]["test_top1"], 1)
+
+    def test_selfsup_killed_ends_as_if_undisturbed(self):
+        arguments = ["selfsup", "photos", *self.selfsup_model(), "--epochs", "8", "--set", "checkpoints.every_epochs=0.7",
+                     "--set", "drop_path=0.3", "--set", "selfsup.centring=centring"]
+        self.run_program("train", *arguments, "-o", "whole")
+        self.kill(arguments, kills=5)
+        self.assert_same("step-00000024", "model.safetensors", "teacher/model.safetensors", "training/heads.safetensors",
+                         "training/centres.safetensors", "training/optimizer.safetensors", "teacher/training/heads.safetensors")
+
     def start(self, *arguments):
         return subprocess.Popen([PROGRAM, "train", *arguments, "-q"], env=self.environment,
                                 stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
@@ -67,29 +117,33 @@ class Train(Case):
     def test_killed_at_twenty_moments_it_ends_as_if_undisturbed(self):
         often = ["--epochs", "40", "--set", "checkpoints.every_epochs=0.7", "--set", "average=0.9"]
         self.train("-o", "whole", *often)
-        arguments = ["classify", "photos", "-m", VIT, *FAST, *often, "-o", "killed"]
-        numbers, kills = random.Random(4), 0
-        while kills < 20:
+        self.kill(["classify", "photos", "-m", VIT, *FAST, *often], kills=20)
+        self.assert_same("step-00000120", "model.safetensors", "training/optimizer.safetensors", "training/average/model.safetensors")
+
+    def kill(self, arguments, kills):
+        """The run in killed/, with so many deaths at random moments."""
+        arguments = [*arguments, "-o", "killed"]
+        numbers, done = random.Random(4), 0
+        while done < kills:
             process = self.start(*arguments)
             try:
                 process.communicate(timeout=numbers.uniform(0.02, 0.35))
                 self.assertEqual(process.returncode, 0)
-                break
+                return
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.communicate()
-                kills += 1
+                done += 1
             if pathlib.Path("killed/config.toml").exists():
                 arguments = ["--resume", "-o", "killed"]
             else:  # killed before the run had begun
                 shutil.rmtree("killed", ignore_errors=True)
-        if pathlib.Path("killed/config.toml").exists():
-            arguments = ["--resume", "-o", "killed"]
-        if kills == 20:
-            self.run_program("train", *arguments)
+        self.run_program("train", *arguments)
+
+    def assert_same(self, checkpoint, *files):
         self.assertEqual(pathlib.Path("whole/metrics.jsonl").read_bytes(), pathlib.Path("killed/metrics.jsonl").read_bytes())
-        for file in ("model.safetensors", "training/optimizer.safetensors", "training/average/model.safetensors"):
-            a, b = (pathlib.Path(run, "checkpoints/step-00000120", file).read_bytes() for run in ("whole", "killed"))
+        for file in files:
+            a, b = (pathlib.Path(run, "checkpoints", checkpoint, file).read_bytes() for run in ("whole", "killed"))
             self.assertEqual(a, b, file)
 
     def test_control_c_writes_a_checkpoint(self):

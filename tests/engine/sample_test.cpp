@@ -38,7 +38,7 @@ class Sample : public testing::TestWithParam<Case> {
       images_.class_of.push_back(static_cast<int64_t>(images_.classes.size()));
       images_.classes.push_back(std::to_string(std::stoll(file.filename().string())));
     }
-    opened_ = open_model(GetParam().model.string());
+    opened_ = open_model(GetParam().model.string(), {.precision = "f32"});
   }
 
   ClassImages images_;

@@ -45,7 +45,7 @@ class Explain : public testing::TestWithParam<std::string> {
   }
 
   std::shared_ptr<const OpenModel> opened =
-      open_model((kGoldens / GetParam() / "model.safetensors").string());
+      open_model((kGoldens / GetParam() / "model.safetensors").string(), {.precision = "f32"});
   const Model& model = *opened->model;
   Safetensors expected{kGoldens / "explain" / (GetParam() + ".safetensors")};
 };

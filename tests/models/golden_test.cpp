@@ -210,7 +210,9 @@ TEST_P(Golden, OtherPrecisionsComeNearF32) {
   const auto exact = answers(GetParam(), backend::Precision::f32);
   const auto bf16 = answers(GetParam(), backend::Precision::bf16);
   const auto int8 = answers(GetParam(), backend::Precision::int8);
+  const auto int4 = answers(GetParam(), backend::Precision::int4);
   for (const auto& [what, value] : exact) {
+    EXPECT_GE(least_cosine(int4.at(what), value), 0.6) << what;
     EXPECT_GE(least_cosine(bf16.at(what), value), 0.999) << what;
     EXPECT_GE(least_cosine(int8.at(what), value), 0.99) << what;
   }

@@ -340,6 +340,11 @@ const std::vector<OpCase>& op_table() {
        [](Inputs& in, int64_t n) {
          return gather_rows(in.uniform({4, 7, n}), in.indices({4}, 7));
        }},
+      {"index_add",
+       [](Inputs& in, int64_t n) {
+         const Tensor x = in.uniform({5, n, 2}), y = in.uniform({3, n, 2});
+         return index_add(x, in.indices({3}, 5), y, in.coin() ? 1.0f : 1.5f);
+       }},
       {"cat",
        [](Inputs& in, int64_t n) {
          return cat({in.uniform({2, n, 3}), in.uniform({2, 4, 3}), in.uniform({2, n, 3})}, 1);
@@ -367,6 +372,10 @@ const std::vector<OpCase>& op_table() {
          const Tensor targets = Tensor::zeros(logits.shape());
          for (float& t : targets.values<float>()) t = in.coin() ? 1.0f : 0.0f;
          return sigmoid_cross_entropy(logits, targets);
+       }},
+      {"koleo",
+       [](Inputs& in, int64_t n) {
+         return koleo(normalize(in.uniform({in.pick(2, 9), n + 4})));
        }},
       {"reshape",
        [](Inputs& in, int64_t n) {

@@ -139,6 +139,55 @@ TEST_P(PrecisionTest, Int8RoundsRowsAndWeightsAsDocumented) {
   }
 }
 
+// Groups of a weight's rows in steps, of bf16, of an eighth of the largest number, which becomes
+// -8.
+Tensor in_groups(const Tensor& w, int64_t group) {
+  const Tensor y = contiguous(w) * 1.0f;
+  const int64_t k = w.size(1);
+  for (int64_t at = 0; at < w.numel(); at += std::min(group, k - at % k)) {
+    float* first = y.data<float>() + at;
+    float* end = first + std::min(group, k - at % k);
+    const float most =
+        *std::max_element(first, end, [](float a, float b) { return std::abs(a) < std::abs(b); });
+    const float step = to_float(to_bfloat16(most / -8));
+    for (float* x = first; step != 0 && x < end; ++x)
+      *x = step * std::clamp(std::nearbyint(*x * (1 / step)), -8.0f, 7.0f);
+  }
+  return y;
+}
+
+TEST_P(PrecisionTest, Int4RoundsGroupsOfWeightsAsDocumented) {
+  const bool bf16 = backend::has_bf16_dots();
+  for (const auto [m, n, k] : kSizes) {
+    for (const int64_t group : {32, 128}) {
+      Inputs in(static_cast<uint64_t>(m * n + k));
+      const Tensor x = in.uniform({m, k}), w = in.uniform({n, k}), bias = in.uniform({n});
+      LinearWeight weight(w, contiguous(bias));
+      {
+        const backend::UseBackend scope(backend::cpu_int4(group));
+        weight.pack();
+      }
+      const Tensor steps = in_groups(w, group);
+      const Tensor expected =
+          bf16 ? product(rounded(x), rounded(steps), bias) : product(x, steps, bias);
+      const std::string what = fmt::format("{} x {} x {} in groups of {}", m, n, k, group);
+      expect_close(linear(x, weight), expected, 1e-5, what);
+      expect_close(linear(to(x, DType::bf16), weight, {.activation = Unary::relu}),
+                   relu(product(rounded(x), bf16 ? rounded(steps) : steps, bias)), 1e-5,
+                   what + " from bf16");
+    }
+  }
+}
+
+TEST_P(PrecisionTest, Int4KeepsZerosAndSurvivesNan) {
+  const Tensor w = Tensor::zeros({3, 40});
+  w.data<float>()[0] = std::nanf("");
+  const LinearWeight weight = packed(w, Tensor::full({3}, 2.0f), Precision::int4);
+  const Tensor y = linear(Tensor::full({1, 40}, 5.0f), weight);
+  EXPECT_EQ(y.data<float>()[1], 2);
+  EXPECT_EQ(y.data<float>()[2], 2);
+}
+
 TEST_P(PrecisionTest, Int8KeepsConstantRowsAndNan) {
   const LinearWeight weight = packed(Tensor::full({4, 8}, 0.5f), Tensor(), Precision::int8);
   const Tensor x = Tensor::full({2, 8}, 3.0f);
@@ -152,7 +201,7 @@ TEST_P(PrecisionTest, AnswersDoNotDependOnThreads) {
   const int threads = num_threads();
   Inputs in(3);
   const Tensor x = in.uniform({60, 300}), w = in.uniform({333, 300});
-  for (const Precision precision : {Precision::bf16, Precision::int8}) {
+  for (const Precision precision : {Precision::bf16, Precision::int8, Precision::int4}) {
     const LinearWeight weight = packed(w, Tensor(), precision);
     set_num_threads(1);
     const Tensor one = linear(x, weight);

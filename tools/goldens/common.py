@@ -68,3 +68,10 @@ def photo(path, height=45, width=60, seed=3):
     image = Image.fromarray(np.clip(base + rng.normal(0, 25, base.shape), 0, 255).astype(np.uint8))
     image.save(os.path.join(path, "photo.png"))
     return image
+
+
+def name_of(checkpoint, name, value):
+    """transformers 5 gives some parameters other names than their file does."""
+    if name in checkpoint:
+        return name
+    return next(n for n, t in checkpoint.items() if t.shape == value.shape and torch.equal(t, value))

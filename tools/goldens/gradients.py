@@ -11,15 +11,8 @@ from safetensors.torch import load_file, save_file
 from timm.models.vision_transformer import VisionTransformer
 from transformers import AutoModel, AutoModelForImageClassification, VisionTextDualEncoderModel
 
-from common import ROOT, ids, pixels
+from common import ROOT, ids, name_of, pixels
 from tiny_efficientnet import build
-
-
-def name_of(checkpoint, name, value):
-    """transformers 5 gives some parameters other names than their file does."""
-    if name in checkpoint:
-        return name
-    return next(n for n, t in checkpoint.items() if t.shape == value.shape and torch.equal(t, value))
 
 
 def save(case, model, loss, **inputs):

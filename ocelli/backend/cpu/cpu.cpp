@@ -8,11 +8,18 @@
 namespace ocelli::backend {
 
 const Backend& cpu(Precision precision) {
-  static const std::array<Cpu, 3> backends = [] {
+  static const std::array<Cpu, 4> backends = [] {
     if (const char* isa = std::getenv("OCELLI_MAX_ISA")) limit_isa(isa);
-    return std::array{Cpu(Precision::f32), Cpu(Precision::bf16), Cpu(Precision::int8)};
+    return std::array{Cpu(Precision::f32), Cpu(Precision::bf16), Cpu(Precision::int8),
+                      Cpu(Precision::int4, 32)};
   }();
   return backends[static_cast<size_t>(precision)];
+}
+
+const Backend& cpu_int4(int64_t group) {
+  check(group == 32 || group == 128, "int4: groups of {}; there are 32 and 128", group);
+  static const Cpu wide(Precision::int4, 128);
+  return group == 32 ? cpu(Precision::int4) : wide;
 }
 
 }  // namespace ocelli::backend

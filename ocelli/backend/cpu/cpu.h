@@ -6,9 +6,9 @@
 
 namespace ocelli::backend {
 
-class Cpu final : public Reference {
+class Cpu : public Reference {
  public:
-  explicit Cpu(Precision precision) : precision_(precision) {}
+  explicit Cpu(Precision precision, int64_t group = 0) : precision_(precision), group_(group) {}
   const char* name() const override { return "cpu"; }
   void copy(const View& y, const View& x) const override;
   void gemm(const View& y, const View& a, const View& b, float alpha) const override;
@@ -44,7 +44,10 @@ class Cpu final : public Reference {
                          const PackedInvertedResidual& block) const override;
 
  private:
+  Precision word_precision() const;
+
   Precision precision_;  // of packed linear weights
+  int64_t group_;        // of int4
 };
 
 // Numbers in a word (tile.h).
@@ -53,13 +56,16 @@ constexpr int64_t numbers_per_word(Precision precision) {
 }
 
 // A weight [N, K] as panels of `panel` columns of words (tile.h): [ceil(N / panel)][words][panel],
-// the last filled with zeros, and the bias likewise.
+// the last filled with zeros, and the bias likewise. In 4 bits the panels lie as bytes of two
+// numbers, [ceil(N / panel)][ceil(K / 2)][panel], and become words just before they are multiplied.
 struct PackedLinear final : Packed {
-  Precision precision = Precision::f32;
+  Precision precision = Precision::f32;  // of the product: not int4
   int64_t n = 0, k = 0, panel = 0;
   int64_t words = 0;  // of a row: K, ceil(K / 2) or ceil(K / 4)
   Tensor panels, bias;
   Tensor steps, sums;  // int8: of each row, the step and the sum of its weights
+  int64_t group = 0;   // 4 bits: numbers of a row that share a step; else 0
+  Tensor group_steps;  // of bf16: [ceil(N / panel)][ceil(K / group)][panel]
 };
 
 // Rows of words that a product reads; of int8, with the scale of each: x = low + step * u.

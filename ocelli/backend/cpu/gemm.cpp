@@ -107,7 +107,7 @@ void Cpu::gemm(const View& y, const View& a, const View& b, float alpha) const {
       const bool in_place = out.strides()[1] == 1;
       const Tensor result = in_place ? out : Tensor::empty(out.shape());
       if (left.strides()[0] == 1 && left.strides()[1] != 1 && left.size(1) > 0) {
-        DeepProduct(precision_, result, left, right, alpha)();
+        DeepProduct(word_precision(), result, left, right, alpha)();
       } else {
         const Tensor rows = left.strides()[1] == 1 ? left : contiguous(left);
         linear(result, rows, *pack_linear(right.transpose(0, 1), nullptr),

@@ -145,6 +145,43 @@ void make_words(const LinearCall& call, Range rows, int64_t word, int64_t count,
     rows_to_words<uint16_t>(call, rows, word, count, into);
 }
 
+// Words [word, word + count) of a panel held in 4 bits, `word` even: w = step * (q - 8).
+void unpack(const PackedLinear& w, int64_t panel, int64_t word, int64_t count, float* into) {
+  const Tag d;
+  const hn::RebindToUnsigned<Tag> du;
+  const hn::RebindToSigned<Tag> di;
+  const hn::Rebind<uint8_t, Tag> d8;
+  const int64_t pairs = (w.k + 1) / 2, groups = (w.k + w.group - 1) / w.group;
+  const bool joined = w.precision == Precision::bf16;
+  const int64_t first = joined ? word : word / 2, last = first + (joined ? count : (count + 1) / 2);
+  const uint8_t* bytes = w.panels.data<uint8_t>() + panel * pairs * kPanel;
+  const auto* steps = static_cast<const uint16_t*>(w.group_steps.raw()) + panel * groups * kPanel;
+  for (int64_t v = 0; v < kPanel; v += kLanes) {
+    float* y = into + v;
+    Vec step = hn::Zero(d);
+    for (int64_t i = first; i < last; ++i) {
+      if (i == first || 2 * i % w.group == 0)
+        step = load_bf16(steps + 2 * i / w.group * kPanel + v, kLanes);
+      const auto both = hn::PromoteTo(du, hn::LoadU(d8, bytes + i * kPanel + v));
+      const auto number = [&](hn::Vec<hn::RebindToUnsigned<Tag>> q) HWY_ATTR {
+        return hn::Mul(step, hn::ConvertTo(d, hn::Sub(hn::BitCast(di, q), hn::Set(di, 8))));
+      };
+      const Vec even = number(hn::And(both, hn::Set(du, 15))),
+                odd = number(hn::ShiftRight<4>(both));
+      if (joined) {  // the products are exact in bf16 but for its last bits
+        const auto low = hn::ShiftRight<16>(round_to_bf16(even));
+        const auto high = hn::And(round_to_bf16(odd), hn::Set(du, 0xffff0000u));
+        hn::Store(hn::BitCast(d, hn::Or(high, low)), d, y);
+        y += kPanel;
+      } else {
+        hn::Store(even, d, y);
+        hn::Store(odd, d, y + kPanel);
+        y += 2 * kPanel;
+      }
+    }
+  }
+}
+
 // Rows and panels of one call, on one thread. A block of rows of x stays in the second-level cache
 // while all panels pass over it; deep products are cut along K into slices so that the block has
 // enough rows to pay for reading the panels.
@@ -154,12 +191,15 @@ class LinearPart {
       : call_(call), w_(*call.weight), rows_(rows), panels_(panels) {
     slices_ = w_.words > 1536 ? (w_.words + 1023) / 1024 : 1;
     slice_ = std::max<int64_t>((w_.words + slices_ - 1) / slices_, 1);
+    if (w_.group) slice_ += slice_ % 2;  // a byte is whole
     block_ = std::max<int64_t>(cache_budget() / (slice_ * 4), 4 * kTileRows);
     const int64_t count = panels.end - panels.begin;
     const int64_t sums = slices_ > 1 ? count * (block_ + 1) * kPanel : kTileRows * kPanel;
     if (makes_words(call, count)) copy_.row = (slice_ + 15) / 16 * 16 + 16;
-    memory_ = Tensor::empty({sums + (copy_.row + 2) * (block_ + 1)});
-    copy_.words = memory_.data<float>() + sums;
+    const int64_t unpacked = w_.group ? (slice_ + 1) * kPanel : 0;
+    memory_ = Tensor::empty({sums + unpacked + (copy_.row + 2) * (block_ + 1)});
+    unpacked_ = memory_.data<float>() + sums;
+    copy_.words = unpacked_ + unpacked;
     copy_.steps = copy_.words + copy_.row * (block_ + 1);
     copy_.lows = copy_.steps + block_ + 1;
     run_tile_ = run_tile_of(w_.precision);
@@ -204,8 +244,13 @@ class LinearPart {
     TileBegin begin{x.words, x.row, nullptr, depth};
     for (int64_t p = panels_.begin; p < panels_.end; ++p) {
       const int64_t column = p * kPanel;
-      begin.b = w_.panels.data<float>() + (p * w_.words + word) * kPanel;
-      begin.next = p + 1 < panels_.end ? begin.b + w_.words * kPanel : nullptr;
+      if (w_.group) {
+        unpack(w_, p, word, depth, unpacked_);
+        begin.b = unpacked_;
+      } else {
+        begin.b = w_.panels.data<float>() + (p * w_.words + word) * kPanel;
+        begin.next = p + 1 < panels_.end ? begin.b + w_.words * kPanel : nullptr;
+      }
       end_.columns = std::min(kPanel, w_.n - column);
       end_.bias = w_.bias.defined() ? w_.bias.data<float>() + column : nullptr;
       end_.scale = call_.scale ? call_.scale + column : nullptr;
@@ -259,7 +304,8 @@ class LinearPart {
   const Range rows_, panels_;
   int64_t slices_, slice_, block_;
   Tensor memory_;
-  WordRows copy_;  // a block of rows; row 0: not copied
+  WordRows copy_;    // a block of rows; row 0: not copied
+  float* unpacked_;  // a slice of a panel in 4 bits
   RunTile run_tile_;
   RoundRows round_rows_ = round_rows_here();
   TileEnd end_;
@@ -291,6 +337,27 @@ void weight_to_bytes(const float* w, PackedLinear& into, int64_t row, float* wor
   into.sums.data<float>()[row] = step * static_cast<float>(sum);
 }
 
+// A row of a weight in 4 bits: the number of a group that is largest without its sign becomes -8.
+void weight_to_nibbles(const float* w, PackedLinear& into, int64_t row) {
+  const int64_t pairs = (into.k + 1) / 2, groups = (into.k + into.group - 1) / into.group;
+  const int64_t p = row / kPanel, column = row % kPanel;
+  uint8_t* bytes = into.panels.data<uint8_t>() + p * pairs * kPanel + column;
+  auto* steps = into.group_steps.data<BFloat16>() + p * groups * kPanel + column;
+  for (int64_t g = 0; g < groups; ++g) {
+    const int64_t begin = g * into.group, end = std::min(begin + into.group, into.k);
+    float most = 0;
+    for (int64_t i = begin; i < end; ++i) most = std::abs(w[i]) > std::abs(most) ? w[i] : most;
+    const BFloat16 rounded = to_bfloat16(most / -8);
+    const float step = to_float(rounded), inverse = step != 0 ? 1 / step : 0;
+    steps[g * kPanel] = rounded;
+    for (int64_t i = begin; i < end; ++i) {
+      // In this order NaN becomes a number, too.
+      const float q = std::max(-8.0f, std::min(7.0f, std::nearbyint(w[i] * inverse))) + 8;
+      bytes[i / 2 * kPanel] |= static_cast<uint8_t>(static_cast<int>(q) << (i % 2 * 4));
+    }
+  }
+}
+
 // Of a weight whose columns are compact (it is the transpose of a matrix in rows), f32 or bf16: a
 // row of words goes into all panels.
 void pack_columns(const View& weight, PackedLinear& into, Range panels) {
@@ -318,27 +385,30 @@ void pack_columns(const View& weight, PackedLinear& into, Range panels) {
 void pack_panels(const View& weight, PackedLinear& into, Range panels) {
   const int64_t n = weight.shape[0], k = into.k, words = into.words;
   const int64_t row = weight.strides[0], column = weight.strides[1];
-  if (row == 1 && column != 1 && into.precision != Precision::int8) {
+  if (row == 1 && column != 1 && into.precision != Precision::int8 && !into.group) {
     return pack_columns(weight, into, panels);
   }
-  const bool as_is = into.precision == Precision::f32 && column == 1;
-  const Tensor memory = Tensor::empty({kPanel * words + k});
-  float *rows = memory.data<float>(), *one = rows + kPanel * words;
+  const bool as_is = into.precision == Precision::f32 && !into.group && column == 1;
+  const Tensor memory = Tensor::empty({(into.group ? 0 : kPanel * words) + k});
+  float *rows = memory.data<float>(), *one = rows + memory.numel() - k;
   for (int64_t p = panels.begin; p < panels.end; ++p) {
     const int64_t first = p * kPanel, count = std::min(kPanel, n - first);
     const float* from = weight.as<float>() + first * row;
-    float* panel = into.panels.data<float>() + p * words * kPanel;
     for (int64_t j = 0; j < count && !as_is; ++j) {
       const float* w = from + j * row;
       for (int64_t i = 0; column != 1 && i < k; ++i) one[i] = w[i * column];
       if (column != 1) w = one;
-      if (into.precision == Precision::f32)
+      if (into.group)
+        weight_to_nibbles(w, into, first + j);
+      else if (into.precision == Precision::f32)
         std::copy_n(w, k, rows + j * words);
       else if (into.precision == Precision::bf16)
         row_to_bf16(w, k, rows + j * words);
       else
         weight_to_bytes(w, into, first + j, rows + j * words);
     }
+    if (into.group) continue;
+    float* panel = into.panels.data<float>() + p * words * kPanel;
     transpose(as_is ? from : rows, as_is ? row : words, count, words, panel, kPanel);
     for (int64_t i = 0; count < kPanel && i < words; ++i) {
       std::fill(panel + i * kPanel + count, panel + (i + 1) * kPanel, 0.0f);
@@ -390,9 +460,22 @@ void pack_serial(const View& weight, PackedLinear& into) {
   HWY_DYNAMIC_DISPATCH(pack_panels)(weight, into, {0, into.panels.size(0)});
 }
 
+// Of the words that products multiply: weights in 4 bits become bf16 where it is fast.
+Precision Cpu::word_precision() const {
+  if (precision_ != Precision::int4) return precision_;
+  return has_bf16_dots() ? Precision::bf16 : Precision::f32;
+}
+
 PackedPtr Cpu::pack_linear(const View& weight, const View* bias) const {
-  auto packed =
-      std::make_shared<PackedLinear>(unpacked(precision_, weight.shape[0], weight.shape[1]));
+  const int64_t n = weight.shape[0], k = weight.shape[1];
+  auto packed = std::make_shared<PackedLinear>(unpacked(word_precision(), n, k));
+  if (precision_ == Precision::int4) {
+    packed->group = group_;
+    packed->panels =
+        Tensor::zeros({packed->panels.size(0), (k + 1) / 2, packed->panel}, DType::u8);
+    packed->group_steps = Tensor::zeros(
+        {packed->panels.size(0), (k + group_ - 1) / group_, packed->panel}, DType::bf16);
+  }
   if (precision_ != Precision::f32 && has_bf16_dots()) packed->inner = DType::bf16;
   const int64_t panels = packed->panels.size(0);
   parallel_for(panels, 1, [&](int64_t begin, int64_t end) {

@@ -1,0 +1,55 @@
+#include "ocelli/engine/calibration.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace ocelli {
+
+void Watcher::layer_norm(const View& y, const View& x, const View* weight, const View* bias,
+                         float eps) const {
+  Cpu::layer_norm(y, x, weight, bias, eps);
+  norm_ = {weight ? weight->data : nullptr, y.data, {}};
+  if (y.shape.numel() > 0 && y.strides[-1] == 1)
+    norm_.row.assign(y.as<float>(), y.as<float>() + y.shape[-1]);
+}
+
+backend::PackedPtr Watcher::pack_linear(const View& weight, const View* bias) const {
+  backend::PackedPtr packed = Cpu::pack_linear(weight, bias);
+  if (!pending_.empty()) {
+    layer_of_[packed.get()] = layers_.size();
+    layers_.push_back({std::move(pending_), weight.shape[0], weight.shape[1], {}, nullptr});
+    pending_.clear();
+  }
+  return packed;
+}
+
+backend::PackedPtr Watcher::pack_conv2d(const View& weight, const View* bias,
+                                        const backend::Conv2d& params) const {
+  backend::PackedPtr packed = Cpu::pack_conv2d(weight, bias, params);
+  pending_.clear();  // a depthwise one is no product
+  return packed;
+}
+
+void Watcher::linear(const View& y, const View& x, const backend::Packed& weight,
+                     const backend::Epilogue& epilogue) const {
+  const auto found = layer_of_.find(&weight);
+  if (found != layer_of_.end() && x.shape[0] > 0) {
+    WatchedLayer& layer = layers_[found->second];
+    const bool after_norm = x.data == norm_.result &&
+                            static_cast<int64_t>(norm_.row.size()) == layer.k &&
+                            std::equal(norm_.row.begin(), norm_.row.end(), x.as<float>());
+    const void* norm = after_norm ? norm_.weight : nullptr;
+    layer.norm = layer.most.empty() || layer.norm == norm ? norm : nullptr;
+    layer.most.resize(static_cast<size_t>(layer.k));
+    for (int64_t r = 0; r < x.shape[0]; ++r) {
+      const float* row = x.as<float>() + r * x.strides[0];
+      for (int64_t i = 0; i < layer.k; ++i) {
+        float& most = layer.most[static_cast<size_t>(i)];
+        most = std::max(most, std::abs(row[i]));
+      }
+    }
+  }
+  Cpu::linear(y, x, weight, epilogue);
+}
+
+}  // namespace ocelli
