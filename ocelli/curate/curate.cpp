@@ -98,7 +98,10 @@ class Run {
     identity = hub::sha256_of({std::as_bytes(std::span(identity))});
     const fs::path file = state_ / "run";
     if (!fs::exists(file)) {
-      check(!fs::exists(output_) || fs::is_empty(output_),
+      // A run that was killed before it began leaves its own folder.
+      check(!fs::exists(output_) ||
+                std::ranges::all_of(fs::directory_iterator(output_),
+                                    [&](const auto& entry) { return entry.path() == state_; }),
             "{}: the folder is not empty; name a new one", output_.string());
       fs::create_directories(state_);
       write_file(file, identity);

@@ -50,6 +50,15 @@ class Fields {
 };
 
 // Holds until the descriptor is closed, which the end of a process does, too.
+// A run that was killed before it had a configuration leaves its lock, and perhaps a temporary
+// file.
+bool never_began(const fs::path& folder) {
+  return std::ranges::all_of(fs::directory_iterator(folder), [](const auto& entry) {
+    const std::string name = entry.path().filename();
+    return name == kLock || name.starts_with(std::string(kConfig) + ".tmp-");
+  });
+}
+
 bool take_lock(int fd) {
   return ::flock(fd, LOCK_EX | LOCK_NB) == 0;
 }
@@ -102,7 +111,7 @@ RunFolder::~RunFolder() = default;
 
 void RunFolder::claim(bool resume) {
   if (!resume) {
-    check(!fs::exists(folder_) || (fs::is_directory(folder_) && fs::is_empty(folder_)),
+    check(!fs::exists(folder_) || (fs::is_directory(folder_) && never_began(folder_)),
           "{}: the folder is not empty; name a new one, or --resume the run in it",
           folder_.string());
     fs::create_directories(folder_);

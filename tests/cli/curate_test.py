@@ -199,6 +199,11 @@ class Curate(Case):
         self.curate("photos", "-o", "out", "--resume")
         self.assertEqual(len(os.listdir("out/images")), 4)
 
+    def test_killed_before_it_began(self):
+        photo("photos/a.ppm", 1)
+        os.makedirs("out/.curate")
+        self.curate("photos", "-o", "out", "--resume")
+
     def test_killed_at_random_moments(self):
         for i in range(12):
             photo(f"heap/{i:02}.ppm", i % 10, side=64)

@@ -3,7 +3,6 @@ import json
 import os
 import pathlib
 import random
-import shutil
 import signal
 import subprocess
 import time
@@ -134,10 +133,8 @@ class Train(Case):
                 process.kill()
                 process.communicate()
                 done += 1
-            if pathlib.Path("killed/config.toml").exists():
+            if pathlib.Path("killed/config.toml").exists():  # else it was killed before it began
                 arguments = ["--resume", "-o", "killed"]
-            else:  # killed before the run had begun
-                shutil.rmtree("killed", ignore_errors=True)
         self.run_program("train", *arguments)
 
     def assert_same(self, checkpoint, *files):

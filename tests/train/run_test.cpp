@@ -150,6 +150,8 @@ TEST(RunFolder, RefusesFoldersThatAreNotItsOwn) {
             std::string::npos);
   EXPECT_EQ(complaint([&] { RunFolder(path, kConfig, true); }),
             path + ": there is no run to resume (config.toml is missing)");
+  std::filesystem::create_directory(path);
+  write_file(folder / "run/.lock", "");  // what one that was killed before it began leaves
   {
     RunFolder run(path, kConfig, false);
     EXPECT_EQ(complaint([&] { RunFolder(path, kConfig, true); }),
