@@ -21,6 +21,8 @@ template <class... Fs>
 struct Overloaded : Fs... {
   using Fs::operator()...;
 };
+template <typename... Fs>  // clang 14 cannot derive it
+Overloaded(Fs...) -> Overloaded<Fs...>;
 
 struct MethodInfo {
   const char* name;            // as options and files have it
