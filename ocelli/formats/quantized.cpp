@@ -6,6 +6,7 @@
 #include <set>
 
 #include "ocelli/tensor/convert.h"
+#include "ocelli/tensor/int4.h"
 
 namespace ocelli {
 namespace {
@@ -23,31 +24,22 @@ std::string step_name(const std::string& name) {
   return name + ".step";
 }
 
-// Of a step whose inverse is no float all numbers become 0.
-float inverse_of(float step) {
-  return std::abs(step) >= std::numeric_limits<float>::min() ? 1 / step : 0;
-}
-
 void to_8_bits(const float* w, int64_t k, int8_t* q, float& step) {
   float most = 0;
   for (int64_t i = 0; i < k; ++i) most = std::max(most, std::abs(w[i]));
   step = most / 127;
-  const float inverse = inverse_of(step);
+  // Of a step whose inverse is no float all numbers become 0.
+  const float inverse = step >= std::numeric_limits<float>::min() ? 1 / step : 0;
   for (int64_t i = 0; i < k; ++i) q[i] = static_cast<int8_t>(std::nearbyint(w[i] * inverse));
 }
 
 void to_4_bits(const float* w, int64_t k, int64_t group, uint8_t* q, BFloat16* steps) {
   for (int64_t begin = 0; begin < k; begin += group) {
     const int64_t end = std::min(begin + group, k);
-    float most = 0;
-    for (int64_t i = begin; i < end; ++i) most = std::abs(w[i]) > std::abs(most) ? w[i] : most;
-    const BFloat16 rounded = to_bfloat16(most / -8);
-    const float step = to_float(rounded), inverse = inverse_of(step);
-    steps[begin / group] = rounded;
-    for (int64_t i = begin; i < end; ++i) {
-      const float number = std::clamp(std::nearbyint(w[i] * inverse), -8.0f, 7.0f) + 8;
-      q[i / 2] |= static_cast<uint8_t>(static_cast<int>(number) << (i % 2 * 4));
-    }
+    const Int4Group as({w + begin, w + end});
+    steps[begin / group] = as.step;
+    for (int64_t i = begin; i < end; ++i)
+      q[i / 2] |= static_cast<uint8_t>(as.number(w[i]) << (i % 2 * 4));
   }
 }
 

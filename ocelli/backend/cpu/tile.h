@@ -6,6 +6,11 @@
 
 namespace ocelli::backend {
 
+// Of rows or panels.
+struct Range {
+  int64_t begin, end;
+};
+
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
 // Rows and panels are made of words of 32 bits: one f32, two bf16 or four 8-bit numbers that lie

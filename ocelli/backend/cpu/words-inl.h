@@ -28,6 +28,19 @@ HWY_INLINE void row_to_f32(const T* x, int64_t n, float* words) {
   for (int64_t i = 0; i < n; i += kLanes) store_some(load_number(x + i, n - i), words + i, n - i);
 }
 
+// n numbers of a row as words, with a zero to fill up the last one.
+HWY_INLINE void row_to_bf16(const float* x, int64_t n, float* words) {
+  const RoundRows round_rows = round_rows_here();
+  auto* into = reinterpret_cast<uint16_t*>(words);
+  round_rows(x, n, 1, n, into, n);
+  if (n % 2) into[n] = 0;
+}
+HWY_INLINE void row_to_bf16(const uint16_t* x, int64_t n, float* words) {
+  auto* into = reinterpret_cast<uint16_t*>(words);
+  std::copy_n(x, n, into);
+  if (n % 2) into[n] = 0;
+}
+
 struct ByteScale {
   float low = 0, step = 0;  // x = low + step * u, u in 0 .. 255
 };
