@@ -4,6 +4,7 @@
 
 #include "ocelli/base/file.h"
 #include "ocelli/base/threads.h"
+#include "ocelli/hub/resolve.h"
 
 namespace ocelli::cli {
 
@@ -72,6 +73,18 @@ void Common::add_labels(CLI::App& command, std::string& labels, std::string& tem
                   "Prompts round the labels: openai80, none, or a file with {} for the label")
       ->type_name(kFile)
       ->group("Model");
+}
+
+void Common::add_rewrite(CLI::App& command, std::string& model, std::string& output) {
+  command.add_option("model", model, "A folder, a checkpoint file or a hub id")
+      ->type_name(kModel)
+      ->required();
+  command.add_option("-o,--output", output, "The folder to write")->type_name(kFolder)->required();
+}
+
+std::filesystem::path Common::resolve(const std::string& name) const {
+  return hub::resolve(name, hub::Settings::from_environment(),
+                      progress("downloading", Unit::bytes));
 }
 
 std::shared_ptr<const OpenModel> Common::open() const {

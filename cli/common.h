@@ -29,7 +29,12 @@ struct Common {
   // --labels and --templates, for zero-shot classes.
   void add_labels(CLI::App& command, std::string& labels, std::string& templates);
 
+  // A model to read and the folder to write it to.
+  static void add_rewrite(CLI::App& command, std::string& model, std::string& output);
+
   std::shared_ptr<const OpenModel> open() const;
+  // Where a folder, a checkpoint file or a hub id lies; downloads what is not there.
+  std::filesystem::path resolve(const std::string& name) const;
   RunOptions run_options(const std::string& what) const;
   Progress progress(const std::string& what, Unit unit = Unit::items) const;  // none when quiet
   // A file that cannot be written later is an error now.

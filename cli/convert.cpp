@@ -5,7 +5,6 @@
 #include <map>
 
 #include "cli/common.h"
-#include "ocelli/hub/resolve.h"
 
 namespace ocelli::cli {
 
@@ -15,12 +14,7 @@ void add_convert(CLI::App& app, Common& common) {
     std::string model, output, dtype = "f32";
   };
   auto options = std::make_shared<Convert>();
-  command->add_option("model", options->model, "A folder, a checkpoint file or a hub id")
-      ->type_name(kModel)
-      ->required();
-  command->add_option("-o,--output", options->output, "The folder to write")
-      ->type_name(kFolder)
-      ->required();
+  Common::add_rewrite(*command, options->model, options->output);
   add_choice(*command, "--dtype", options->dtype, {"f32", "f16", "bf16"},
              "Type of the numbers (default: f32)");
   common.add_output(*command);
@@ -33,8 +27,7 @@ void add_convert(CLI::App& app, Common& common) {
   command->callback([options, &common] {
     static const std::map<std::string, DType> kTypes = {
         {"f32", DType::f32}, {"f16", DType::f16}, {"bf16", DType::bf16}};
-    const auto input = hub::resolve(options->model, hub::Settings::from_environment(),
-                                    common.progress("downloading", Unit::bytes));
+    const auto input = common.resolve(options->model);
     const Conversion result =
         convert(input, options->output, kTypes.at(options->dtype), common.progress("converting"));
     if (common.json) {

@@ -6,7 +6,6 @@
 
 #include "cli/common.h"
 #include "ocelli/data/inputs.h"
-#include "ocelli/hub/resolve.h"
 
 namespace ocelli::cli {
 namespace {
@@ -31,12 +30,8 @@ nlohmann::ordered_json to_json(const Quantize& options, const QuantizeResult& re
 }
 
 void run(const Quantize& options, Common& common) {
-  using backend::Precision;
-  const auto input = hub::resolve(options.model, hub::Settings::from_environment(),
-                                  common.progress("downloading", Unit::bytes));
-  QuantizeOptions how{.precision = options.precision == "bf16"   ? Precision::bf16
-                                   : options.precision == "int4" ? Precision::int4
-                                                                 : Precision::int8,
+  const auto input = common.resolve(options.model);
+  QuantizeOptions how{.precision = *backend::parse_precision(options.precision),
                       .group = options.group,
                       .search = options.search,
                       .target = options.target,
@@ -59,12 +54,7 @@ void run(const Quantize& options, Common& common) {
 void add_quantize(CLI::App& app, Common& common) {
   auto* command = app.add_subcommand("quantize", "Write a model in fewer bits");
   auto options = std::make_shared<Quantize>();
-  command->add_option("model", options->model, "A folder, a checkpoint file or a hub id")
-      ->type_name(kModel)
-      ->required();
-  command->add_option("-o,--output", options->output, "The folder to write")
-      ->type_name(kFolder)
-      ->required();
+  Common::add_rewrite(*command, options->model, options->output);
   add_choice(*command, "--precision", options->precision, {"int8", "int4", "bf16"},
              "Of linear layers and convolutions (default: int8)");
   command

@@ -3,7 +3,6 @@
 #include "cli/common.h"
 #include "ocelli/base/file.h"
 #include "ocelli/base/log.h"
-#include "ocelli/hub/resolve.h"
 #include "ocelli/models/dual_encoder.h"
 #include "ocelli/models/new_weights.h"
 #include "ocelli/train/classify.h"
@@ -94,17 +93,13 @@ Trained learn_alone(const Train& train, TrainableModel& model, const TrainOption
 }
 
 TrainableModel begin_with(const Train& train, const Common& common) {
-  const auto resolve = [&](const std::string& model) {
-    return hub::resolve(model, hub::Settings::from_environment(),
-                        common.progress("downloading", Unit::bytes));
-  };
   const uint64_t seed = train.recipe.seed;
   if (train.image.empty() && train.text.empty())
-    return TrainableModel(open_or_begin(resolve(common.model), seed));
+    return TrainableModel(open_or_begin(common.resolve(common.model), seed));
   check(!train.image.empty() && !train.text.empty() && train.task == "contrastive",
         "train: --image and --text go together, and with contrastive");
   const auto& sizes = train.recipe.projections;
-  return TrainableModel(new_dual_encoder(resolve(train.image), resolve(train.text),
+  return TrainableModel(new_dual_encoder(common.resolve(train.image), common.resolve(train.text),
                                          {sizes.width, sizes.hidden}, seed));
 }
 
@@ -112,10 +107,9 @@ void run(Train& train, Common& common) {
   if (common.precision.empty()) common.precision = "f32";
   read_recipe(train, common);
   TrainableModel model = begin_with(train, common);
-  const PrecisionChoice precision = choose_precision(common.precision, "", "", nullptr);
   const TrainOptions options{.output = train.output,
                              .resume = train.resume,
-                             .precision = precision.precision,
+                             .precision = *backend::parse_precision(common.precision),
                              .config = settings_text(settings_of(train, common)),
                              .progress = common.progress("training")};
   const Trained trained = train.task == "classify"  ? learn_classes(train, common, model, options)

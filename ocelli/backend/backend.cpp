@@ -16,6 +16,14 @@ const char* precision_name(Precision precision) {
   return kNames[static_cast<int>(precision)];
 }
 
+std::optional<Precision> parse_precision(std::string_view name) {
+  for (const Precision precision :
+       {Precision::f32, Precision::bf16, Precision::int8, Precision::int4}) {
+    if (name == precision_name(precision)) return precision;
+  }
+  return std::nullopt;
+}
+
 const Backend& current() {
   return current_backend ? *current_backend : cpu();
 }

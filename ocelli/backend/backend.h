@@ -8,6 +8,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <string_view>
 #include <vector>
 
 #include "ocelli/tensor/tensor.h"
@@ -53,6 +54,7 @@ struct Epilogue {
 // where the processor has no products of bf16.
 enum class Precision { f32, bf16, int8, int4 };
 const char* precision_name(Precision precision);
+std::optional<Precision> parse_precision(std::string_view name);  // the inverse
 
 // A weight in the layout the backend likes best. Immutable, shared between threads.
 class Packed {

@@ -1,7 +1,5 @@
 #include "ocelli/engine/precision.h"
 
-#include <array>
-
 namespace ocelli {
 namespace {
 
@@ -59,10 +57,8 @@ PrecisionChoice choose_precision(const std::string& asked, const std::string& fa
     return {Precision::f32, fmt::format("unless another is asked for; auto is {}: {}",
                                         backend::precision_name(choice.precision), choice.reason)};
   }
-  for (const Precision precision :
-       {Precision::f32, Precision::bf16, Precision::int8, Precision::int4}) {
-    if (asked == backend::precision_name(precision)) return {precision, "it was asked for"};
-  }
+  if (const auto precision = backend::parse_precision(asked))
+    return {*precision, "it was asked for"};
   if (asked == "f16") {
     fail(ErrorCode::unsupported,
          "--precision f16: a type to store weights in (ocelli convert --dtype f16), not one to "

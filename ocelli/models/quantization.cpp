@@ -66,11 +66,11 @@ std::optional<Quantization> read_quantization(const Config& config) {
   }
   Quantization result;
   const auto name = block.require<std::string>("precision");
-  if (name == "bf16" || name == "int4") {
-    result.precision = name == "int4" ? Precision::int4 : Precision::bf16;
-  } else if (name != "int8") {
+  const auto precision = backend::parse_precision(name);
+  if (!precision || precision == Precision::f32) {
     fail(ErrorCode::corrupt_data, "{}: '{}' is none of int8, int4, bf16", block.place(), name);
   }
+  result.precision = *precision;
   result.group = block.get<int64_t>("group", 32);
   if (result.group != 32 && result.group != 128) {
     fail(ErrorCode::corrupt_data, "{}: a group of {}; there are 32 and 128", block.place(),
