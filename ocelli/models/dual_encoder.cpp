@@ -2,8 +2,8 @@
 
 #include <cmath>
 
-#include "ocelli/base/rng.h"
 #include "ocelli/formats/memory_source.h"
+#include "ocelli/nn/init.h"
 #include "ocelli/nn/layers.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/tensor/convert.h"
@@ -157,10 +157,7 @@ std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
 }
 
 Tensor random_matrix(int64_t rows, int64_t columns, Rng& rng, float gain = 1) {
-  const Tensor matrix = Tensor::empty({rows, columns});
-  const float deviation = gain / std::sqrt(static_cast<float>(columns));
-  for (float& x : matrix.values<float>()) x = deviation * rng.normal();
-  return matrix;
+  return random_normal({rows, columns}, gain / std::sqrt(static_cast<float>(columns)), rng);
 }
 
 Tensor unit_matrix(int64_t size) {

@@ -4,9 +4,9 @@
 #include <map>
 
 #include "ocelli/base/log.h"
-#include "ocelli/base/rng.h"
 #include "ocelli/formats/checkpoint.h"
 #include "ocelli/formats/memory_source.h"
+#include "ocelli/nn/init.h"
 
 namespace ocelli {
 namespace {
@@ -20,8 +20,7 @@ class Begin {
   explicit Begin(uint64_t seed) : rng_(seed) {}
 
   void normal(const std::string& name, const Shape& shape, double deviation) {
-    const Tensor tensor = tensors_[name] = Tensor::empty(shape);
-    for (float& x : tensor.values<float>()) x = static_cast<float>(deviation) * rng_.normal();
+    tensors_[name] = random_normal(shape, static_cast<float>(deviation), rng_);
   }
   void constant(const std::string& name, const Shape& shape, double value) {
     tensors_[name] = Tensor::full(shape, static_cast<float>(value));
@@ -222,8 +221,7 @@ ModelFolder open_or_begin(const std::filesystem::path& path, uint64_t seed) {
   }
   Begin begin(seed);
   found->second(begin, folder.config);
-  folder.checkpoint = folder.stored =
-      std::make_shared<MemorySource>(begin.take(), path.string());
+  folder.checkpoint = folder.stored = std::make_shared<MemorySource>(begin.take(), path.string());
   log(LogLevel::info,
       fmt::format("{}: no checkpoint here; the model begins with new weights", path.string()));
   return folder;

@@ -3,9 +3,9 @@
 #include <cstring>
 
 #include "ocelli/base/file.h"
-#include "ocelli/base/rng.h"
 #include "ocelli/formats/memory_source.h"
 #include "ocelli/formats/safetensors.h"
+#include "ocelli/nn/init.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
 
@@ -80,10 +80,8 @@ bool TrainableModel::set_classes(const std::vector<std::string>& labels, uint64_
     const std::string weight = name_of(fmt::format("{}.weight", head)),
                       bias = name_of(fmt::format("{}.bias", head));
     if (weight.empty()) continue;
-    const Tensor fresh = Tensor::empty({count, tensor(weight).size(1)});
     Rng rng(seed);
-    for (float& x : fresh.values<float>()) x = kHeadDeviation * rng.normal();
-    tensors_[weight] = fresh;
+    tensors_[weight] = random_normal({count, tensor(weight).size(1)}, kHeadDeviation, rng);
     if (!bias.empty()) tensors_[bias] = Tensor::zeros({count});
     found = true;
   }

@@ -3,7 +3,7 @@
 #include <map>
 #include <set>
 
-#include "ocelli/base/rng.h"
+#include "ocelli/nn/init.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -68,10 +68,8 @@ Tensor initialise(const std::string& name, const Shape& shape, uint64_t seed) {
   const auto ends = [&](std::string_view end) { return name.ends_with(end); };
   if (ends("bias") || ends("running_mean")) return Tensor::zeros(shape);
   if (shape.rank() <= 1) return Tensor::full(shape, 1);
-  const Tensor t = Tensor::empty(shape);
   Rng rng(seed, hash(name));
-  for (float& x : t.values<float>()) x = 0.02f * rng.normal();
-  return t;
+  return random_normal(shape, 0.02f, rng);
 }
 
 }  // namespace

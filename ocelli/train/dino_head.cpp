@@ -2,7 +2,7 @@
 
 #include <cmath>
 
-#include "ocelli/base/rng.h"
+#include "ocelli/nn/init.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
 
@@ -35,9 +35,7 @@ NamedTensors new_dino_head(const std::string& prefix, int64_t width, const DinoH
   NamedTensors head;
   Rng rng(seed);
   const auto add = [&](const char* name, int64_t in, int64_t out) {
-    const Tensor weight = Tensor::empty({out, in});
-    for (float& x : weight.values<float>()) x = kDeviation * rng.normal();
-    head[fmt::format("{}.{}.weight", prefix, name)] = weight;
+    head[fmt::format("{}.{}.weight", prefix, name)] = random_normal({out, in}, kDeviation, rng);
     head[fmt::format("{}.{}.bias", prefix, name)] = Tensor::zeros({out});
   };
   add("mlp.0", width, sizes.hidden);
