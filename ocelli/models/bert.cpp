@@ -106,7 +106,8 @@ class Bert final : public Model {
   Tensor pool(const Tensor& x, const Tensor& mask) const {
     if (config_.pool == BertConfig::Pool::mean) {
       const int64_t batch = x.size(0), length = x.size(1);
-      const Tensor shares = mask.defined() ? to(mask, DType::f32) : ones(batch, length);  // [B, T]
+      const Tensor shares =
+          mask.defined() ? to(mask, DType::f32) : Tensor::full({batch, length}, 1);  // [B, T]
       for (int64_t b = 0; b < batch; ++b) {
         const std::span<float> row = shares.select(0, b).values<float>();
         float count = 0;
@@ -117,10 +118,6 @@ class Bert final : public Model {
     }
     const Tensor first = x.select(1, 0);
     return config_.pool == BertConfig::Pool::cls ? first : tanh(pooler_(first));
-  }
-
-  static Tensor ones(int64_t batch, int64_t length) {
-    return Tensor::zeros({batch, length}) + 1.0f;
   }
 
   BertConfig config_;

@@ -30,6 +30,13 @@ Tensor contrastive_loss(const TrainableModel& model, const Tensor& images, const
   return (cross_entropy(logits, own) + cross_entropy(logits.transpose(0, 1), own)) * 0.5f;
 }
 
+TokenBatch encode_texts(const Model& model, const Tokenizer& tokenizer,
+                        std::span<const std::string> texts) {
+  const TextFormat format = model.text_format();
+  return tokenizer.encode_batch(
+      texts, {.context_length = format.context_length, .pad_to_longest = !format.pad_to_length});
+}
+
 void clamp_logit_scale(const TrainableModel& model) {
   constexpr float kLargest = 4.6051702f;  // ln 100
   float& scale = model.tensor("logit_scale").data<float>()[0];
@@ -86,10 +93,7 @@ class Contrastive final : public Objective {
 
  private:
   Tensor embed_texts(const Model& model, const std::vector<std::string>& captions) const {
-    const TextFormat format = model.text_format();
-    const TokenBatch tokens = tokenizer_.encode_batch(
-        captions,
-        {.context_length = format.context_length, .pad_to_longest = !format.pad_to_length});
+    const TokenBatch tokens = encode_texts(model, tokenizer_, captions);
     return model.embed_text(tokens.ids, to(tokens.mask, DType::u8));
   }
 

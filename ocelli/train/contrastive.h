@@ -13,6 +13,10 @@ namespace ocelli {
 // the model has a logit_bias. Throws not_found for a model without logit_scale.
 Tensor contrastive_loss(const TrainableModel& model, const Tensor& images, const Tensor& texts);
 
+// Cut and padded as the model's text_format() says.
+TokenBatch encode_texts(const Model& model, const Tokenizer& tokenizer,
+                        std::span<const std::string> texts);
+
 // [0, ln 100], as CLIP and open_clip keep it.
 void clamp_logit_scale(const TrainableModel& model);
 

@@ -5,7 +5,7 @@
 #include <cstring>
 #include <map>
 
-#include "ocelli/base/rng.h"
+#include "ocelli/data/random.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/linear.h"
 #include "ocelli/ops/loss.h"
@@ -16,6 +16,8 @@
 
 namespace ocelli {
 namespace {
+
+constexpr uint64_t kFeatures = 2;  // a stream of random numbers, beside the trainer's
 
 // What the towers make of a dataset: `images` [N, F] a row an image, `image_of` the row of each
 // sample, `texts` [samples, T].
@@ -61,13 +63,12 @@ class Towers {
 
   Tensor of_texts(const std::vector<std::string>& texts) const {
     constexpr size_t kBatch = 64;
-    const TextFormat format = model_->text_format();
     std::vector<Tensor> rows;
     for (size_t begin = 0; begin < texts.size(); begin += kBatch) {
       throw_if_cancelled();
-      const TokenBatch tokens = tokenizer_.encode_batch(
-          std::span(texts).subspan(begin, std::min(kBatch, texts.size() - begin)),
-          {.context_length = format.context_length, .pad_to_longest = !format.pad_to_length});
+      const TokenBatch tokens =
+          encode_texts(*model_, tokenizer_,
+                       std::span(texts).subspan(begin, std::min(kBatch, texts.size() - begin)));
       rows.push_back(model_->text_features(tokens.ids, to(tokens.mask, DType::u8)));
     }
     return cat(rows, 0);
@@ -92,11 +93,6 @@ Tensor pick(const Tensor& table, const std::vector<int64_t>& rows, double dropou
     }
   }
   return picked;
-}
-
-int64_t below(int64_t count, Rng& rng) {
-  return std::min<int64_t>(count - 1,
-                           static_cast<int64_t>(rng.uniform() * static_cast<float>(count)));
 }
 
 // The image tower's own classes, as texts.
@@ -135,7 +131,7 @@ class Classes {
     std::vector<int64_t> texts;
     for (int64_t c = 0; c < count_; ++c) {
       const auto patterns = static_cast<int64_t>(recipe_.classes.templates.size());
-      texts.push_back(below(patterns, rng) * count_ + c);
+      texts.push_back(random_index(rng, patterns) * count_ + c);
     }
     std::vector<int64_t> all(static_cast<size_t>(batch));
     for (int64_t i = 0; i < batch; ++i) all[static_cast<size_t>(i)] = i;
@@ -150,7 +146,7 @@ class Classes {
  private:
   Tensor draw(int64_t batch, Rng& rng) const {
     std::vector<int64_t> picked;
-    for (int64_t i = 0; i < batch; ++i) picked.push_back(below(images_.size(0), rng));
+    for (int64_t i = 0; i < batch; ++i) picked.push_back(random_index(rng, images_.size(0)));
     const Tensor images = pick(images_, picked, 0, rng);
     for (int64_t i = 0; i < batch; i += 2) move(images.select(0, i).values<float>(), rng);
     return images;
@@ -158,7 +154,7 @@ class Classes {
 
   // f <- relu(u f + a |f| h / |h|)
   void move(std::span<float> f, Rng& rng) const {
-    const std::span<const float> h = rows_.select(0, below(count_, rng)).values<float>();
+    const std::span<const float> h = rows_.select(0, random_index(rng, count_)).values<float>();
     const auto length = [](std::span<const float> v) {
       float sum = 0;
       for (const float x : v) sum += x * x;
@@ -197,15 +193,11 @@ class Locked final : public Objective {
         recipe_(recipe) {}
 
   Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
-              int64_t) override {
-    // A function of the seed and the samples, so that a resumed run draws the same.
-    uint64_t stream = 1469598103934665603u;
+              int64_t step) override {
     std::vector<int64_t> rows;
-    for (const int64_t index : batch.indices) {
-      stream = (stream ^ static_cast<uint64_t>(index)) * 1099511628211u;
+    for (const int64_t index : batch.indices)
       rows.push_back(train_.image_of[static_cast<size_t>(index)]);
-    }
-    Rng rng(recipe_.seed, stream);
+    Rng rng = keyed_rng({recipe_.seed, kFeatures, static_cast<uint64_t>(step)});
     const auto& dropout = recipe_.projections;
     const Tensor images =
         model.project_image(pick(train_.images, rows, dropout.image_dropout, rng));

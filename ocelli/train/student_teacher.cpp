@@ -90,22 +90,18 @@ Tensor rows_of(const Tensor& tokens, const Tensor& rows) {
   return embedding(rows, reshape(tokens, {-1, tokens.size(2)}));
 }
 
-const TrainableModel& checked(const TrainableModel& student) {
-  const auto model = student.build();
+}  // namespace
+
+StudentTeacher::StudentTeacher(const TrainableModel& student, const StudentTeacherOptions& options)
+    : options_(options), teacher_(student.folder()) {
+  const std::unique_ptr<Model> model = student.build();
   if (!model->token_layout() || student.name_of("mask_token").empty()) {
     fail(ErrorCode::unsupported,
          "{}: self-supervised training needs a transformer over patches with a mask token, such as "
          "dinov2",
          student.folder().path.string());
   }
-  return student;
-}
-
-}  // namespace
-
-StudentTeacher::StudentTeacher(const TrainableModel& student, const StudentTeacherOptions& options)
-    : options_(options), teacher_(checked(student).folder()) {
-  const int64_t width = student.build()->embedding_size();
+  const int64_t width = model->embedding_size();
   student_heads_ = new_dino_head("dino_head", width, options.head, options.seed);
   if (options.separate_heads) {
     student_heads_.merge(new_dino_head("ibot_head", width, options.head, options.seed + 1));
