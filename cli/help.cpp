@@ -51,6 +51,22 @@ std::vector<const CLI::App*> commands(const CLI::App& app) {
   return app.get_subcommands([](const CLI::App* command) { return !command->get_group().empty(); });
 }
 
+std::vector<const CLI::App*> all_commands(const CLI::App& app) {
+  std::vector<const CLI::App*> all;
+  for (const CLI::App* command : commands(app)) {
+    all.push_back(command);
+    for (const CLI::App* below : all_commands(*command)) all.push_back(below);
+  }
+  return all;
+}
+
+std::string full_name(const CLI::App& command) {
+  const CLI::App* parent = command.get_parent();
+  if (!parent) return "";
+  const std::string before = full_name(*parent);
+  return before + (before.empty() ? "" : " ") + command.get_name();
+}
+
 std::string wrapped(const std::string& text, size_t width) {
   std::istringstream words(text);
   std::string lines;
@@ -96,7 +112,7 @@ std::string HelpFormatter::make_help(const CLI::App* app, std::string name,
 
 std::string HelpFormatter::make_usage(const CLI::App* app, std::string) const {
   std::string usage = "Usage: ocelli";
-  if (app->get_parent()) usage += " " + app->get_name();
+  if (app->get_parent()) usage += " " + full_name(*app);
   if (!commands(*app).empty()) usage += " COMMAND";
   for (const CLI::Option* option : positionals(*app)) usage += " " + make_option_usage(option);
   return usage + " [OPTIONS]\n";

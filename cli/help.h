@@ -25,6 +25,10 @@ std::vector<const CLI::Option*> named_options(const CLI::App& command);
 std::vector<const CLI::Option*> positionals(const CLI::App& command);
 // Those that help lists.
 std::vector<const CLI::App*> commands(const CLI::App& app);
+// And theirs, each after its own.
+std::vector<const CLI::App*> all_commands(const CLI::App& app);
+// "train classify": as it is typed after the program's name.
+std::string full_name(const CLI::App& command);
 
 // Broken at spaces into lines of at most `width` characters.
 std::string wrapped(const std::string& text, size_t width);

@@ -29,6 +29,13 @@ void set_signals() {
   std::signal(SIGXFSZ, SIG_IGN);  // a full quota is an error like others
 }
 
+void group_commands(CLI::App& app) {
+  for (CLI::App* command : app.get_subcommands({})) {
+    if (!command->get_group().empty()) command->group("Commands");
+    group_commands(*command);
+  }
+}
+
 void set_up(CLI::App& app, cli::Common& common) {
   app.formatter(std::make_shared<cli::HelpFormatter>());
   app.set_version_flag("--version", "ocelli " OCELLI_VERSION, "Print the version");
@@ -57,9 +64,7 @@ void set_up(CLI::App& app, cli::Common& common) {
   cli::add_pull(app, common);
   cli::add_completion(app);
   cli::add_man(app);
-  for (CLI::App* command : app.get_subcommands({})) {
-    if (!command->get_group().empty()) command->group("Commands");
-  }
+  group_commands(app);
 }
 
 int complain(ErrorCode code, const std::string& message) {
@@ -75,13 +80,15 @@ int complain_about_usage(const CLI::App& app, const CLI::ParseError& error, int 
     fmt::print("{}", app.help());
     return error_info(ErrorCode::invalid_argument).exit_status;
   }
-  const auto parsed = app.get_subcommands();
-  if (!parsed.empty()) {
-    return complain(ErrorCode::invalid_argument, fmt::format("{} (see 'ocelli {} --help')",
-                                                             error.what(), parsed[0]->get_name()));
+  const CLI::App* command = &app;
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().front();
+  if (command != &app) {
+    return complain(
+        ErrorCode::invalid_argument,
+        fmt::format("{} (see 'ocelli {} --help')", error.what(), cli::full_name(*command)));
   }
   std::string names;
-  for (const CLI::App* command : cli::commands(app)) names += " " + command->get_name();
+  for (const CLI::App* known : cli::commands(app)) names += " " + known->get_name();
   return complain(ErrorCode::invalid_argument,
                   fmt::format("'{}' is no command; there are{}", argv[1], names));
 }

@@ -93,8 +93,9 @@ std::string footer_text(const std::string& footer) {
 }
 
 std::string command_text(const CLI::App& command) {
-  std::string out = fmt::format(".SS {}\n{}.\n.PP\n\\fBocelli {}\\fR", command.get_name(),
-                                roff(command.get_description()), command.get_name());
+  std::string out = fmt::format(".SS {0}\n{1}.\n.PP\n\\fBocelli {0}\\fR",
+                                full_name(command), roff(command.get_description()));
+  if (!commands(command).empty()) out += " \\fIcommand\\fR";
   for (const CLI::Option* option : positionals(command)) {
     const std::string name = roff(option->get_name(true) + (value_of(*option).many ? "..." : ""));
     out += option->get_required() ? fmt::format(" \\fI{}\\fR", name)
@@ -122,7 +123,7 @@ std::string man_page(const CLI::App& app) {
       "\\fB\\-\\-json\\fR prints are in docs/cli.md.\n"
       ".SH COMMANDS\n",
       fmt::gmtime(date()), OCELLI_VERSION, roff("one engine for large vision models"));
-  for (const CLI::App* command : commands(app)) out += command_text(*command);
+  for (const CLI::App* command : all_commands(app)) out += command_text(*command);
   out += ".SH EXIT STATUS\n";
   out += tagged("0", "All went well.");
   for (const Status& status : kStatuses) {

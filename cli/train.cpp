@@ -38,12 +38,11 @@ std::vector<Setting> settings_of(Train& train, Common& common) {
 void read_recipe(Train& train, Common& common) {
   const auto config = std::filesystem::path(train.output) / "config.toml";
   if (train.resume) {
-    check(train.overrides.empty() && train.recipe_file.empty() && train.data.empty(),
-          "train: --resume goes on as {} says; leave out the data, --recipe and --set",
+    check(train.task.empty(), "train: --resume goes on as {} says; leave out the task and data",
           config.string());
     return read_settings(settings_of(train, common), read_file(config), config.string());
   }
-  check(!train.task.empty() && !train.data.empty(),
+  check(!train.task.empty(),
         "train: a task and data are needed, as in 'ocelli train classify photos/ -o run/'");
   if (train.task == "contrastive") {  // open_clip's: captions speak of the whole image
     train.recipe.augment.crop_scale = 0.9;
@@ -104,6 +103,7 @@ TrainableModel begin_with(const Train& train, const Common& common) {
 }
 
 void run(Train& train, Common& common) {
+  check(!train.output.empty(), "train: --output is needed, the run's folder");
   if (common.precision.empty()) common.precision = "f32";
   read_recipe(train, common);
   TrainableModel model = begin_with(train, common);
@@ -134,25 +134,17 @@ void add_shorthand(CLI::App& command, const std::string& name, const std::string
       ->group("Recipe");
 }
 
-}  // namespace
-
-void add_train(CLI::App& app, Common& common) {
-  auto* command = app.add_subcommand("train", "Train a model on images");
-  auto train = std::make_shared<Train>();
-  add_choice(*command, "task", train->task, kTasks,
-             "What to learn: classes, images and their captions, or images alone");
-  command
-      ->add_option("data", train->data,
-                   "Images with classes or captions: a folder with a sub-folder a class (or with "
-                   "train/ and val/), a table, tar shards, CIFAR or MNIST files; for selfsup any "
-                   "folder of images")
-      ->type_name(kFile);
+// One task that trains by gradients.
+void add_task(CLI::App& parent, const std::string& task, const std::string& summary,
+              const std::string& data, const std::string& examples, std::shared_ptr<Train> train,
+              Common& common) {
+  auto* command = parent.add_subcommand(task, summary);
+  command->add_option("data", train->data, data)->type_name(kFile)->required();
   command->add_option("--test", train->test, "Images to measure on after each epoch")
       ->type_name(kFile);
   command->add_option("-o,--output", train->output, "The run's folder (docs/training.md)")
       ->type_name(kFolder)
       ->required();
-  command->add_flag("--resume", train->resume, "Go on with the run that is in the folder");
   command
       ->add_option(
           "-m,--model", common.model,
@@ -160,14 +152,16 @@ void add_train(CLI::App& app, Common& common) {
           "folder with config.json alone begins anew")
       ->type_name(kModel)
       ->group("Model");
-  command
-      ->add_option("--image", train->image,
-                   "A new model over this image tower, which does not learn, for contrastive")
-      ->type_name(kModel)
-      ->group("Model");
-  command->add_option("--text", train->text, "And this text tower")
-      ->type_name(kModel)
-      ->group("Model");
+  if (task == "contrastive") {
+    command
+        ->add_option("--image", train->image,
+                     "A new model over this image tower, which does not learn")
+        ->type_name(kModel)
+        ->group("Model");
+    command->add_option("--text", train->text, "And this text tower")
+        ->type_name(kModel)
+        ->group("Model");
+  }
   add_choice(*command, "--precision", common.precision, {"f32", "bf16"},
              "Numbers that matrix products multiply (default: f32)")
       ->group("Model");
@@ -183,17 +177,47 @@ void add_train(CLI::App& app, Common& common) {
   add_shorthand(*command, "--lr", "optimizer.lr", *train, "Learning rate (default: 0.001)");
   add_shorthand(*command, "-b,--batch", "batch", *train, "Images in a step (default: 64)");
   common.add_output(*command);
+  command->footer("Example:\n" + examples);
+  command->callback([train, task, &common] {
+    train->task = task;
+    run(*train, common);
+  });
+}
+
+}  // namespace
+
+void add_train(CLI::App& app, Common& common) {
+  auto* command = app.add_subcommand("train", "Train a model on images");
+  auto train = std::make_shared<Train>();
+  command->require_subcommand(0, 1);
+  command->add_flag("--resume", train->resume, "Go on with the run that is in --output");
+  command->add_option("-o,--output", train->output, "The run's folder")->type_name(kFolder);
+  common.add_output(*command);
+  const std::string labelled =
+      "Images with classes: a folder with a sub-folder a class (or with train/ and val/), a "
+      "table, tar shards, CIFAR or MNIST files";
+  add_task(*command, "classify", "Learn classes: fine-tune a classifier", labelled,
+           "  ocelli train classify photos/ -m vit-folder -o run/ --epochs 5 --lr 1e-4", train,
+           common);
+  add_task(*command, "contrastive", "Learn images and their captions: CLIP, SigLIP, LiT",
+           "Images with captions: a table of paths and captions, or tar shards",
+           "  ocelli train contrastive captions.csv -m clip-folder -o run/ --set "
+           "\"groups.freeze=['vision_model.*']\"",
+           train, common);
+  add_task(*command, "selfsup", "Learn from images alone: DINOv2",
+           "Any folder of images, table, or tar shards",
+           "  ocelli train selfsup photos/ -m recipes/dinov2-s14 --recipe "
+           "recipes/dinov2-s14.toml -o run/",
+           train, common);
   command->footer(
       "A checkpoint is a model folder that every command opens.\n"
       "Examples:\n"
       "  ocelli train classify photos/ -m vit-folder -o run/ --epochs 5 --lr 1e-4\n"
-      "  ocelli train contrastive captions.csv -m clip-folder -o run/ --set "
-      "\"groups.freeze=['vision_model.*']\"\n"
-      "  ocelli train selfsup photos/ -m recipes/dinov2-s14 --recipe recipes/dinov2-s14.toml -o "
-      "run/\n"
       "  ocelli train --resume -o run/\n"
       "  ocelli classify photo.jpg -m run/checkpoints/step-00000500");
-  command->callback([train, &common] { run(*train, common); });
+  command->callback([command, train, &common] {
+    if (command->get_subcommands().empty()) run(*train, common);
+  });
 }
 
 }  // namespace ocelli::cli

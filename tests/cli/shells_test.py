@@ -24,12 +24,18 @@ class Shells(Case):
         self.assertEqual(self.complete_in_bash("ocelli", "convert", "--dtype", ""), ["f32", "f16", "bf16"])
         self.assertEqual(self.complete_in_bash("ocelli", "classify", "--t"), ["--templates", "--threads", "--top"])
         self.assertEqual(self.complete_in_bash("ocelli", "completion", ""), ["bash", "zsh", "fish"])
+        self.assertEqual(self.complete_in_bash("ocelli", "train", "c"), ["classify", "contrastive"])
+        self.assertEqual(self.complete_in_bash("ocelli", "train", "--r"), ["--resume"])
+        self.assertEqual(self.complete_in_bash("ocelli", "train", "classify", "--r"), ["--recipe"])
+        self.assertEqual(self.complete_in_bash("ocelli", "train", "classify", "x", "--precision", ""), ["f32", "bf16"])
         self.assertEqual(self.complete_in_bash("ocelli", "classify", "photo"), [])  # left to bash: files
 
     def test_fish(self):
         self.require("fish")
         script = self.script("fish")
-        for line, words in (("ocelli conv", ["convert"]), ("ocelli convert --dtype ", ["bf16", "f16", "f32"])):
+        for line, words in (("ocelli conv", ["convert"]), ("ocelli convert --dtype ", ["bf16", "f16", "f32"]),
+                            ("ocelli train cl", ["classify"]), ("ocelli train classify x --precision ", ["bf16", "f32"]),
+                            ("ocelli classify --precision f", ["f16", "f32"])):
             result = subprocess.run(["fish", "--no-config", "-c", f"{script}\ncomplete -C '{line}'"],
                                     capture_output=True, text=True, check=True, env=self.environment)
             self.assertEqual([entry.split("\t")[0] for entry in result.stdout.splitlines()], words, result.stderr)
@@ -40,6 +46,7 @@ class Shells(Case):
 
     def test_manual_page(self):
         page = self.run_program("man").stdout
+        self.assertIn(".SS train classify", page)
         for words in (".TH OCELLI 1", ".SS classify", "\\-\\-templates", ".SH EXIT STATUS", "HF_HUB_OFFLINE"):
             self.assertIn(words, page)
         self.environment["SOURCE_DATE_EPOCH"] = "0"

@@ -181,7 +181,9 @@ class Train(Case):
                 (["train", "classify", "photos", "-m", VIT, "-o", "b", "--lr", "0"], "optimizer.lr"),
                 (["train", "classify", "photos", "-m", VIT, "-o", "b", "-b", "99"], "larger than the 12 samples"),
                 (["train", "-o", "b"], "a task and data are needed"),
-                (["train", "--resume", "-o", "b", "--lr", "1"], "leave out the data")]:
+                (["train", "classify", "-o", "b"], "data is required (see 'ocelli train classify --help')"),
+                (["train", "--resume"], "--output is needed"),
+                (["train", "--resume", "-o", "b", "classify", "photos", "-o", "b"], "leave out the task and data")]:
             self.assertIn(message, self.run_program(*arguments, status=64).stderr)
         self.assertFalse(pathlib.Path("b/checkpoints").exists())
 
