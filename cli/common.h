@@ -76,5 +76,6 @@ void add_quantize(CLI::App& app, Common& common);
 void add_runs(CLI::App& app, Common& common);
 void add_search(CLI::App& app, Common& common);
 void add_train(CLI::App& app, Common& common);
+void add_train_probes(CLI::App& train, Common& common);
 
 }  // namespace ocelli::cli

@@ -93,8 +93,8 @@ std::string footer_text(const std::string& footer) {
 }
 
 std::string command_text(const CLI::App& command) {
-  std::string out = fmt::format(".SS {0}\n{1}.\n.PP\n\\fBocelli {0}\\fR",
-                                full_name(command), roff(command.get_description()));
+  std::string out = fmt::format(".SS {0}\n{1}.\n.PP\n\\fBocelli {0}\\fR", full_name(command),
+                                roff(command.get_description()));
   if (!commands(command).empty()) out += " \\fIcommand\\fR";
   for (const CLI::Option* option : positionals(command)) {
     const std::string name = roff(option->get_name(true) + (value_of(*option).many ? "..." : ""));

@@ -209,6 +209,7 @@ void add_train(CLI::App& app, Common& common) {
            "  ocelli train selfsup photos/ -m recipes/dinov2-s14 --recipe "
            "recipes/dinov2-s14.toml -o run/",
            train, common);
+  add_train_probes(*command, common);
   command->footer(
       "A checkpoint is a model folder that every command opens.\n"
       "Examples:\n"

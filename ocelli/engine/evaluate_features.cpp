@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "ocelli/engine/knn.h"
-#include "ocelli/engine/linear_probe.h"
+#include "ocelli/engine/logistic_regression.h"
 #include "ocelli/engine/retrieval.h"
 
 namespace ocelli {
@@ -11,7 +11,7 @@ namespace {
 
 int64_t count_linear(const Tensor& rows, const std::vector<int64_t>& labels, int64_t classes,
                      const Tensor& asked, const std::vector<int64_t>& truth) {
-  const auto answers = predict(fit_linear_probe(rows, labels, classes), asked);
+  const auto answers = predict(fit_best_logistic_regression(rows, labels, classes), asked);
   return std::inner_product(answers.begin(), answers.end(), truth.begin(), int64_t{0}, std::plus{},
                             std::equal_to{});
 }

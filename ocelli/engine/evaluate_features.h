@@ -10,7 +10,7 @@ namespace ocelli {
 struct FeatureEvaluation {
   int64_t train = 0, count = 0, classes = 0;
   int64_t knn_top1 = 0;               // of `count`; knn_classify with its 20 neighbours
-  int64_t linear_top1 = 0;            // of `count`; fit_linear_probe
+  int64_t linear_top1 = 0;            // of `count`; fit_best_logistic_regression
   double mean_average_precision = 0;  // among the test images
   std::vector<ItemError> errors;
 };

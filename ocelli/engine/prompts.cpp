@@ -106,7 +106,8 @@ std::vector<std::string> read_templates(const std::string& name) {
   std::vector<std::string> templates = read_lines(name, /*skip_blank=*/true);
   check(!templates.empty(), "--templates {}: the file holds no templates", name);
   for (std::string& text : templates) {
-    if (const size_t at = text.find("%s"); at != std::string::npos) text.replace(at, 2, "{}");
+    if (const size_t at = text.find("%s"); at != std::string::npos)
+      text = text.substr(0, at) + "{}" + text.substr(at + 2);
     check(text.find("{}") != std::string::npos, "--templates {}: '{}' has no {{}} for the label",
           name, text);
   }

@@ -96,6 +96,23 @@ bool TrainableModel::set_classes(const std::vector<std::string>& labels, uint64_
 
 // As transformers' configurations name classes, or timm's; weights alone get a configuration that
 // says nothing else.
+void TrainableModel::set_classifier(const std::vector<std::string>& labels, const Tensor& weight,
+                                    const Tensor& bias) {
+  set_classes(labels, 0);
+  for (const char* head : {"head", "classifier"}) {
+    const std::string stored_weight = name_of(fmt::format("{}.weight", head)),
+                      stored_bias = name_of(fmt::format("{}.bias", head));
+    if (stored_weight.empty() || stored_bias.empty() || !name_of("head_dist.weight").empty() ||
+        tensor(stored_weight).size(1) != weight.size(1))
+      continue;
+    tensors_[stored_weight] = clone(weight);
+    tensors_[stored_bias] = clone(bias);
+    return take_tensors();
+  }
+  fail(ErrorCode::unsupported, "{}: the model has no classifier of {} features",
+       folder_.path.string(), weight.size(1));
+}
+
 void TrainableModel::set_labels(const std::vector<std::string>& labels) {
   nlohmann::json config = folder_.config ? folder_.config.json() : nlohmann::json::object();
   if (folder_.config.has("model_type")) {

@@ -39,6 +39,10 @@ class TrainableModel {
   // A classifier for these classes: its own where the labels are the same, in this order, else a
   // new one of small random weights, and true. Throws unsupported for a model without a classifier.
   bool set_classes(const std::vector<std::string>& labels, uint64_t seed);
+  // This classifier: weight [classes, D], bias [classes]. Throws unsupported for a model without
+  // one of that width, or with two.
+  void set_classifier(const std::vector<std::string>& labels, const Tensor& weight,
+                      const Tensor& bias);
 
   void watch(Tape& tape) const;
 

@@ -47,6 +47,32 @@ class Train(Case):
         self.assertEqual(self.json("runs", "run")[0]["status"], "finished")
         self.assertIn("test_top1", pathlib.Path("run/report.html").read_text())
 
+    def test_probes_learn_and_the_classifier_opens(self):
+        photographs("held_out", 1)
+        for probe in ("linear", "prototype"):
+            result = self.json("train", probe, "photos", "--test", "held_out", "-m", VIT, "-o", probe)
+            self.assertEqual({key: result[key] for key in ("top1", "interval", "episodes", "train", "count", "classes", "failed")},
+                             {"top1": 1, "interval": 0, "episodes": 1, "train": 12, "count": 3, "classes": 3, "failed": 0})
+            found = self.json("classify", "held_out", "-m", probe, "--top", "1")
+            self.assertEqual([image["predictions"][0]["label"] for image in found], list(CLASSES))
+        for probe in ("linear", "knn", "prototype"):
+            few = ("train", probe, "photos", "-m", VIT, "--shots", "1", "--episodes", "5", "--features", "patch-mean")
+            result = self.json(*few)
+            self.assertEqual([result[key] for key in ("top1", "episodes", "shots", "train", "count")], [1, 5, 1, 3, 9])
+            self.assertEqual(self.json(*few), result)
+
+    def test_probes_bad_input(self):
+        photographs("held_out", 1)
+        for arguments, status, message in [
+                (["linear", "photos", "-m", VIT], 64, "--test"),
+                (["linear", "photos", "-m", VIT, "--shots", "5"], 64, "the class 'camera' has 4 images"),
+                (["knn", "photos", "-m", VIT, "--shots", "4"], 64, "leaves no image to test on"),
+                (["linear", "photos", "--test", "held_out", "-m", VIT, "-o", "photos"], 64, "is there already"),
+                (["linear", "photos", "--test", "held_out", "-m", VIT, "-o", "x", "--features", "cls"], 64, "leave out --features"),
+                (["linear", "photos", "--test", "held_out", "-m", fixtures.clip(), "-o", "x"], 69, "no classifier")]:
+            self.assertIn(message, self.run_program("train", *arguments, status=status).stderr)
+        self.assertFalse(pathlib.Path("x").exists())
+
     def test_captions_find_their_images(self):
         clip = fixtures.clip()
         rows = [f"photos/{name}/{i}_{image}\ta {name}" for name, image in CLASSES.items() for i in range(1)]

@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 
-#include "ocelli/engine/linear_probe.h"
+#include "ocelli/engine/logistic_regression.h"
 #include "ocelli/engine/retrieval.h"
 #include "ocelli/formats/safetensors.h"
 
@@ -28,14 +30,17 @@ class Features : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(Features, TheProbeIsThatOfTheReference) {
-  const LinearProbe probe = fit_linear_probe(load("rows"), classes("label"), kClasses);
-  EXPECT_FLOAT_EQ(static_cast<float>(probe.alpha), load("alpha").data<float>()[0]);
-  const Tensor expected = load("scores"), scores = linear(load("asked"), probe.planes);
+  const LogisticRegression probe =
+      fit_logistic_regression(load("rows"), classes("label"), kClasses, load("c").data<float>()[0]);
+  const Tensor expected = load("scores"),
+               scores = linear(load("asked"), LinearWeight(probe.weight, probe.bias));
+  float largest = 0;
+  for (const float score : expected.values<float>()) largest = std::max(largest, std::abs(score));
   const auto predicted = predict(probe, load("asked"));
   for (int64_t i = 0; i < scores.size(0); ++i) {
     const float *row = scores.data<float>() + i * kClasses,
                 *reference = expected.data<float>() + i * kClasses;
-    for (int64_t c = 0; c < kClasses; ++c) EXPECT_NEAR(row[c], reference[c], 1e-4) << i;
+    for (int64_t c = 0; c < kClasses; ++c) EXPECT_NEAR(row[c], reference[c], 1e-4 * largest) << i;
     EXPECT_EQ(predicted[static_cast<size_t>(i)],
               std::max_element(reference, reference + kClasses) - reference);
   }
@@ -48,9 +53,21 @@ TEST_P(Features, ThePrecisionIsThatOfTheReference) {
 
 INSTANTIATE_TEST_SUITE_P(Golden, Features, testing::Values("many", "few", "noise"));
 
-TEST(LinearProbe, OneClassTeachesNothing) {
-  EXPECT_THROW(fit_linear_probe(Tensor::zeros({9, 3}), std::vector<int64_t>(9), 1), Error);
-  EXPECT_THROW(fit_linear_probe(Tensor::zeros({1, 3}), {0}, 2), Error);
+TEST_P(Features, TheStrengthOfThePenaltyIsTried) {
+  const Tensor rows = load("rows");
+  const auto best = fit_best_logistic_regression(rows, classes("label"), kClasses);
+  EXPECT_EQ(best.c, fit_best_logistic_regression(rows, classes("label"), kClasses).c);
+  if (GetParam() == "few") {
+    EXPECT_EQ(predict(best, rows), classes("label"));
+  }
+}
+
+TEST(LogisticRegression, OneClassTeachesNothing) {
+  EXPECT_THROW(fit_logistic_regression(Tensor::zeros({9, 3}), std::vector<int64_t>(9), 1, 1),
+               Error);
+  EXPECT_THROW(fit_logistic_regression(Tensor::zeros({1, 3}), {0}, 2, 1), Error);
+  EXPECT_THROW(fit_logistic_regression(Tensor::zeros({9, 3}), std::vector<int64_t>(9), 2, 0),
+               Error);
 }
 
 TEST(MeanAveragePrecision, AloneInItsClassAnImageAsksNothing) {

@@ -1,0 +1,202 @@
+#include "ocelli/engine/probes.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "ocelli/data/random.h"
+#include "ocelli/engine/convert.h"
+#include "ocelli/engine/knn.h"
+#include "ocelli/models/trainable.h"
+#include "ocelli/nn/init.h"
+#include "ocelli/ops/norm.h"
+
+namespace ocelli {
+namespace {
+
+// Features of images in memory, with the class of each.
+struct Known {
+  Tensor rows;  // [N, D], as they are
+  std::vector<int64_t> class_of;
+};
+
+Known features_of(const OpenModel& opened, const ClassImages& data, const ProbeOptions& options,
+                  const RunOptions& run, std::vector<ItemError>& errors) {
+  std::vector<float> values;
+  Known known;
+  int64_t width = 0;
+  const Forward forward = [&](const Tensor& pixels) {
+    return options.features ? feature_pixels(opened, pixels, *options.features, {-1}, false)
+                            : embed_pixels(opened, pixels, false);
+  };
+  const auto failed = run_images(
+      opened.processor, data.paths, forward,
+      [&](int64_t index, const Tensor& row) {
+        const auto row_values = row.values<float>();
+        values.insert(values.end(), row_values.begin(), row_values.end());
+        width = std::ssize(row_values);
+        known.class_of.push_back(data.class_of[static_cast<size_t>(index)]);
+      },
+      run);
+  errors.insert(errors.end(), failed.begin(), failed.end());
+  check(!known.class_of.empty(), "train: none of the images could be read");
+  known.rows = Tensor::from<float>(values, {std::ssize(known.class_of), width});
+  return known;
+}
+
+Known take(const Known& all, const std::vector<int64_t>& which) {
+  const int64_t width = all.rows.size(1);
+  Known taken{Tensor::empty({std::ssize(which), width}), {}};
+  float* row = taken.rows.data<float>();
+  for (const int64_t i : which) {
+    row = std::copy_n(all.rows.data<float>() + i * width, width, row);
+    taken.class_of.push_back(all.class_of[static_cast<size_t>(i)]);
+  }
+  return taken;
+}
+
+// [classes, D], of length 1: the mean of each class's rows, which are of length 1.
+Tensor prototypes(const Tensor& rows, const std::vector<int64_t>& class_of, int64_t classes) {
+  const int64_t width = rows.size(1);
+  const Tensor sums = Tensor::zeros({classes, width});
+  for (size_t i = 0; i < class_of.size(); ++i) {
+    const float* row = rows.data<float>() + static_cast<int64_t>(i) * width;
+    float* sum = sums.data<float>() + class_of[i] * width;
+    for (int64_t j = 0; j < width; ++j) sum[j] += row[j];
+  }
+  return normalize(sums);
+}
+
+int64_t count_right(const std::vector<int64_t>& answers, const std::vector<int64_t>& truth) {
+  int64_t right = 0;
+  for (size_t i = 0; i < truth.size(); ++i) right += answers[i] == truth[i];
+  return right;
+}
+
+// The images of an episode: `shots` of each class to know, the others.
+struct Draw {
+  std::vector<int64_t> known, rest;
+};
+
+Draw draw(const std::vector<std::vector<int64_t>>& of_class, const ProbeOptions& options,
+          int64_t episode) {
+  Draw drawn;
+  for (size_t c = 0; c < of_class.size(); ++c) {
+    Rng rng = keyed_rng({options.seed, static_cast<uint64_t>(episode), c});
+    const auto order = random_permutation(rng, std::ssize(of_class[c]));
+    for (size_t i = 0; i < order.size(); ++i) {
+      auto& side = static_cast<int64_t>(i) < options.shots ? drawn.known : drawn.rest;
+      side.push_back(of_class[c][static_cast<size_t>(order[i])]);
+    }
+  }
+  return drawn;
+}
+
+std::vector<std::vector<int64_t>> by_class(const Known& known, const ClassImages& data,
+                                           int64_t shots) {
+  std::vector<std::vector<int64_t>> of_class(data.classes.size());
+  for (size_t i = 0; i < known.class_of.size(); ++i)
+    of_class[static_cast<size_t>(known.class_of[i])].push_back(static_cast<int64_t>(i));
+  for (size_t c = 0; c < of_class.size(); ++c) {
+    check(std::ssize(of_class[c]) >= std::max<int64_t>(shots, 1),
+          "train: --shots {}: the class '{}' has {} images", shots, data.classes[c],
+          of_class[c].size());
+  }
+  return of_class;
+}
+
+// Learns from `known`; the share of `asked` that it answers rightly.
+double answer(const Known& known, const Known& asked, const ProbeOptions& options,
+              ProbeResult& result) {
+  const int64_t classes = result.classes;
+  int64_t right = 0;
+  std::optional<LogisticRegression> planes;
+  if (options.probe == Probe::linear) {
+    planes = options.c > 0 ? fit_logistic_regression(known.rows, known.class_of, classes, options.c)
+                           : fit_best_logistic_regression(known.rows, known.class_of, classes,
+                                                          options.seed, {0.001, 0.01, 0.1, 1, 10});
+    right = count_right(predict(*planes, asked.rows), asked.class_of);
+  } else if (options.probe == Probe::prototype) {
+    // The length of a row does not change which of the scores is the largest.
+    planes = {prototypes(normalize(known.rows), known.class_of, classes), Tensor::zeros({classes})};
+    right = count_right(predict(*planes, asked.rows), asked.class_of);
+  } else {
+    right = count_knn(normalize(known.rows), known.class_of, normalize(asked.rows), asked.class_of,
+                      {.k = options.k})
+                .top1;
+  }
+  if (!result.planes) result.planes = std::move(planes);
+  result.train = std::ssize(known.class_of);
+  result.count = std::ssize(asked.class_of);
+  return static_cast<double>(right) / static_cast<double>(result.count);
+}
+
+}  // namespace
+
+Probe parse_probe(const std::string& name) {
+  if (name == "linear") return Probe::linear;
+  if (name == "knn") return Probe::knn;
+  if (name == "prototype") return Probe::prototype;
+  fail(ErrorCode::invalid_argument, "probe '{}': linear, knn or prototype is needed", name);
+}
+
+ProbeResult run_probe(const OpenModel& opened, const ClassImages& train,
+                      const std::optional<ClassImages>& test, const ProbeOptions& given) {
+  ProbeOptions options = given;
+  check(options.shots > 0 || test, "train: without --shots, images to test on are needed (--test)");
+  check(train.classes.size() >= 2, "train: {} classes; at least two are needed",
+        train.classes.size());
+  if (options.shots > 0 && options.c == 0) options.c = 1;
+  ProbeResult result;
+  result.classes = std::ssize(train.classes);
+  result.labels = train.classes;
+  std::vector<int64_t> matched;
+  if (test) matched = match_classes(*test, train.classes);
+  const Known all = features_of(opened, train, options, options.train, result.errors);
+  Known asked;
+  if (test) {
+    asked = features_of(opened, *test, options, options.test, result.errors);
+    for (int64_t& label : asked.class_of) label = matched[static_cast<size_t>(label)];
+  }
+  const auto of_class = by_class(all, train, options.shots);
+  result.episodes = options.shots > 0 ? options.episodes : 1;
+  std::vector<double> shares;
+  for (int64_t episode = 0; episode < result.episodes; ++episode) {
+    throw_if_cancelled();
+    if (options.shots == 0) {
+      shares.push_back(answer(all, asked, options, result));
+      break;
+    }
+    const Draw drawn = draw(of_class, options, episode);
+    check(test || !drawn.rest.empty(),
+          "train: --shots {} leaves no image to test on; give some with --test", options.shots);
+    shares.push_back(
+        answer(take(all, drawn.known), test ? asked : take(all, drawn.rest), options, result));
+  }
+  double squares = 0;
+  for (const double share : shares) result.top1 += share / static_cast<double>(shares.size());
+  for (const double share : shares) squares += (share - result.top1) * (share - result.top1);
+  const auto n = static_cast<double>(shares.size());
+  if (n > 1) result.interval = 1.96 * std::sqrt(squares / (n - 1) / n);
+  return result;
+}
+
+void write_classifier(const OpenModel& opened, const LogisticRegression& planes,
+                      const std::vector<std::string>& labels, const std::filesystem::path& output) {
+  TrainableModel model(ModelFolder::open(opened.folder.path));
+  model.set_classifier(labels, planes.weight, planes.bias);
+  Rng rng(0);
+  const Tensor pixels = random_normal({1, opened.input_size[0], opened.input_size[1], 3}, 1, rng);
+  const auto built = model.build();
+  const Tensor scores = built->classify(pixels),
+               expected =
+                   linear(built->embed_image(pixels), LinearWeight(planes.weight, planes.bias));
+  for (int64_t i = 0; i < scores.numel(); ++i) {
+    const float a = scores.data<float>()[i], b = expected.data<float>()[i];
+    if (std::abs(a - b) > 1e-3f * (1 + std::abs(b)))
+      fail(ErrorCode::unsupported, "{}: the classifier of {} does not read the embedding",
+           opened.name, opened.family->name);
+  }
+  write_model_folder(opened.folder.path, output, "train", [&] { model.save(output); });
+}
+
+}  // namespace ocelli
