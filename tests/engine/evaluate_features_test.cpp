@@ -29,6 +29,7 @@ class Features : public testing::TestWithParam<std::string> {
                      "tests/goldens/evaluate/features.safetensors"};
 };
 
+// Losses of f32 scores tell points nearer to the minimum not apart.
 TEST_P(Features, TheProbeIsThatOfTheReference) {
   const LogisticRegression probe =
       fit_logistic_regression(load("rows"), classes("label"), kClasses, load("c").data<float>()[0]);
@@ -40,7 +41,7 @@ TEST_P(Features, TheProbeIsThatOfTheReference) {
   for (int64_t i = 0; i < scores.size(0); ++i) {
     const float *row = scores.data<float>() + i * kClasses,
                 *reference = expected.data<float>() + i * kClasses;
-    for (int64_t c = 0; c < kClasses; ++c) EXPECT_NEAR(row[c], reference[c], 1e-4 * largest) << i;
+    for (int64_t c = 0; c < kClasses; ++c) EXPECT_NEAR(row[c], reference[c], 5e-4 * largest) << i;
     EXPECT_EQ(predicted[static_cast<size_t>(i)],
               std::max_element(reference, reference + kClasses) - reference);
   }
