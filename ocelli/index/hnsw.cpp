@@ -9,6 +9,7 @@
 #include "ocelli/base/file.h"
 #include "ocelli/base/mapped_file.h"
 #include "ocelli/index/dot.h"
+#include "ocelli/index/padded.h"
 
 namespace ocelli {
 namespace {
@@ -90,20 +91,16 @@ class Front {
 // apart a greedy walk ends in the wrong one, and the lowest level has no way out of it.
 constexpr int64_t kUpperEf = 24;
 
-constexpr char kMagic[] = "OCELLIG1";
+constexpr char kHnswMagic[] = "OCELLIG1";
 
-struct Header {
+struct HnswHeader {
   char magic[8];
   uint64_t rows, m, slots, top, entry, crc, reserved;
 };
-static_assert(sizeof(Header) == 64);
-
-size_t padded(size_t size) {
-  return (size + 63) / 64 * 64;
-}
+static_assert(sizeof(HnswHeader) == 64);
 
 // Where the parts of a graph begin after the header; the last is the end.
-std::array<size_t, 5> layout(uint64_t rows, uint64_t m, uint64_t slots) {
+std::array<size_t, 5> hnsw_layout(uint64_t rows, uint64_t m, uint64_t slots) {
   std::array<size_t, 5> at{};
   at[1] = padded(rows);
   at[2] = at[1] + padded(4 * rows);
@@ -166,15 +163,15 @@ std::vector<Hit> Hnsw::search(const float* query, const HalfRows& rows, int64_t 
 
 void Hnsw::save(const std::filesystem::path& path) const {
   const detail::HnswGraph& g = graph_;
-  Header header{{},
-                static_cast<uint64_t>(g.rows),
-                static_cast<uint64_t>(g.m),
-                static_cast<uint64_t>(g.slots),
-                static_cast<uint64_t>(g.top),
-                g.entry,
-                0,
-                0};
-  std::memcpy(header.magic, kMagic, 8);
+  HnswHeader header{{},
+                    static_cast<uint64_t>(g.rows),
+                    static_cast<uint64_t>(g.m),
+                    static_cast<uint64_t>(g.slots),
+                    static_cast<uint64_t>(g.top),
+                    g.entry,
+                    0,
+                    0};
+  std::memcpy(header.magic, kHnswMagic, 8);
   const auto rows = static_cast<size_t>(g.rows), m = static_cast<size_t>(g.m);
   const std::pair<const void*, size_t> parts[] = {{g.levels, rows},
                                                   {g.upper_first, 4 * rows},
@@ -196,14 +193,14 @@ void Hnsw::save(const std::filesystem::path& path) const {
 
 Hnsw Hnsw::open(const std::filesystem::path& path) {
   const auto file = std::make_shared<MappedFile>(path);
-  Header header{};
+  HnswHeader header{};
   const bool whole = file->size() >= sizeof header;
   if (whole) std::memcpy(&header, file->data(), sizeof header);
-  const bool plausible = whole && std::memcmp(header.magic, kMagic, 8) == 0 &&
+  const bool plausible = whole && std::memcmp(header.magic, kHnswMagic, 8) == 0 &&
                          header.rows < detail::HnswGraph::kNoRow && header.m > 0 &&
                          header.m <= 1024 && header.slots < detail::HnswGraph::kNoRow &&
                          header.top < 64 && header.entry < std::max<uint64_t>(header.rows, 1);
-  const auto at = layout(header.rows, header.m, header.slots);
+  const auto at = hnsw_layout(header.rows, header.m, header.slots);
   if (!plausible || file->size() != sizeof header + at[4]) {
     fail(ErrorCode::corrupt_data,
          "{}: not a whole graph (version 1); 'ocelli index --compact' makes it anew",
@@ -226,7 +223,7 @@ Hnsw Hnsw::open(const std::filesystem::path& path) {
 }
 
 bool Hnsw::intact() const {
-  const auto at = layout(graph_.rows, graph_.m, graph_.slots);
+  const auto at = hnsw_layout(graph_.rows, graph_.m, graph_.slots);
   return crc32_z(0, graph_.levels, at[4]) == crc_;
 }
 

@@ -14,32 +14,29 @@
 #include "ocelli/index/dot.h"
 #include "ocelli/index/exact_search.h"
 #include "ocelli/index/kmeans.h"
+#include "ocelli/index/padded.h"
 
 namespace ocelli {
 namespace {
 
-constexpr int64_t kPart = 8;       // numbers that share a code
-constexpr int64_t kWords = 256;    // of a part
-constexpr int64_t kTrain = 16384;  // rows that the words are found on
-constexpr int64_t kBlock = 16384;  // rows encoded together
-constexpr char kMagic[] = "OCELLIQ1";
+constexpr int64_t kPart = 8;             // numbers that share a code
+constexpr int64_t kWords = 256;          // of a part
+constexpr int64_t kTrain = 16384;        // rows that the words are found on
+constexpr int64_t kEncodedRows = 16384;  // rows encoded together
+constexpr char kIvfpqMagic[] = "OCELLIQ1";
 
-struct Header {
+struct IvfpqHeader {
   char magic[8];
   uint64_t rows, width, cells, crc, reserved[3];
 };
-static_assert(sizeof(Header) == 64);
-
-size_t padded(size_t size) {
-  return (size + 63) / 64 * 64;
-}
+static_assert(sizeof(IvfpqHeader) == 64);
 
 int64_t parts_of(int64_t width) {
   return (width + kPart - 1) / kPart;
 }
 
 // Where centres, words, begins, ids and codes begin after the header; the last is the end.
-std::array<size_t, 6> layout(uint64_t rows, uint64_t width, uint64_t cells) {
+std::array<size_t, 6> ivfpq_layout(uint64_t rows, uint64_t width, uint64_t cells) {
   const size_t parts = (width + kPart - 1) / kPart;
   std::array<size_t, 6> at{};
   at[1] = padded(2 * cells * width);
@@ -64,7 +61,7 @@ float sum_words(const float* table, const uint8_t* code, int64_t parts) {
 // A file whose parts are written one after the other, each padded, with a checksum of all.
 class BodyWriter {
  public:
-  BodyWriter(const std::filesystem::path& path, const Header& header)
+  BodyWriter(const std::filesystem::path& path, const IvfpqHeader& header)
       : file_(path), header_(header) {
     file_.write(bytes_of(header_));
   }
@@ -84,12 +81,12 @@ class BodyWriter {
   }
 
  private:
-  static std::string_view bytes_of(const Header& header) {
+  static std::string_view bytes_of(const IvfpqHeader& header) {
     return {reinterpret_cast<const char*>(&header), sizeof header};
   }
 
   AtomicFile file_;
-  Header header_;
+  IvfpqHeader header_;
   size_t size_ = 0;
 };
 
@@ -111,8 +108,8 @@ class Encoder {
 
   void save(const std::filesystem::path& path) const {
     const HalfRows centres = centres_;
-    Header header{};
-    std::memcpy(header.magic, kMagic, 8);
+    IvfpqHeader header{};
+    std::memcpy(header.magic, kIvfpqMagic, 8);
     header.rows = static_cast<uint64_t>(rows_.count);
     header.width = static_cast<uint64_t>(rows_.width);
     header.cells = static_cast<uint64_t>(centres.count);
@@ -125,9 +122,9 @@ class Encoder {
     file.end_part();
     file.write(order_.data(), sizeof(RowId) * order_.size());
     file.end_part();
-    for (int64_t begin = 0; begin < rows_.count; begin += kBlock) {
+    for (int64_t begin = 0; begin < rows_.count; begin += kEncodedRows) {
       throw_if_cancelled();
-      const int64_t count = std::min(kBlock, rows_.count - begin);
+      const int64_t count = std::min(kEncodedRows, rows_.count - begin);
       const std::vector<uint8_t> codes = encode(std::span(order_).subspan(begin, count));
       file.write(codes.data(), codes.size());
       if (options_.progress) options_.progress(begin + count, rows_.count);
@@ -225,17 +222,17 @@ void IvfPq::build(const HalfRows& rows, const std::filesystem::path& file,
 bool IvfPq::is_in(const std::filesystem::path& file) {
   char magic[8] = {};
   std::ifstream(file, std::ios::binary).read(magic, sizeof magic);
-  return std::memcmp(magic, kMagic, 8) == 0;
+  return std::memcmp(magic, kIvfpqMagic, 8) == 0;
 }
 
 IvfPq IvfPq::open(const std::filesystem::path& path) {
   const auto file = std::make_shared<MappedFile>(path);
-  Header header{};
+  IvfpqHeader header{};
   if (file->size() >= sizeof header) std::memcpy(&header, file->data(), sizeof header);
-  const bool plausible = std::memcmp(header.magic, kMagic, 8) == 0 && header.rows > 0 &&
+  const bool plausible = std::memcmp(header.magic, kIvfpqMagic, 8) == 0 && header.rows > 0 &&
                          header.rows < UINT32_MAX && header.width > 0 && header.width <= 1 << 20 &&
                          header.cells > 0 && header.cells <= header.rows;
-  const auto at = layout(header.rows, header.width, header.cells);
+  const auto at = ivfpq_layout(header.rows, header.width, header.cells);
   const bool whole = plausible && file->size() == sizeof header + at[5];
   IvfPq result;
   if (whole) {

@@ -13,8 +13,8 @@
 namespace ocelli {
 namespace {
 
-constexpr int64_t kBlock = 128;       // rows assigned together
-constexpr int64_t kStartSample = 16;  // rows a cluster that the start is drawn from
+constexpr int64_t kAssignedRows = 128;  // rows assigned together
+constexpr int64_t kStartSample = 16;    // rows a cluster that the start is drawn from
 
 std::vector<RowId> all_rows(int64_t count) {
   std::vector<RowId> ids(count);
@@ -190,11 +190,12 @@ void score_centroids(const HalfRows& rows, std::span<const RowId> ids, const Ten
   const View bias_view = bias;
   const auto packed = backend::cpu().pack_linear(centroids, spherical ? nullptr : &bias_view);
   const auto count = static_cast<int64_t>(ids.size());
-  parallel_for((count + kBlock - 1) / kBlock, 1, [&](int64_t first, int64_t last) {
-    const Tensor x = Tensor::empty({kBlock, width}), y = Tensor::empty({kBlock, clusters});
+  parallel_for((count + kAssignedRows - 1) / kAssignedRows, 1, [&](int64_t first, int64_t last) {
+    const Tensor x = Tensor::empty({kAssignedRows, width}),
+                 y = Tensor::empty({kAssignedRows, clusters});
     for (int64_t block = first; block < last; ++block) {
       throw_if_cancelled();
-      const int64_t begin = block * kBlock, n = std::min(kBlock, count - begin);
+      const int64_t begin = block * kAssignedRows, n = std::min(kAssignedRows, count - begin);
       detail::gather(rows, ids.subspan(begin, n), x.data<float>());
       backend::cpu().linear(y.slice(0, 0, n), x.slice(0, 0, n), *packed, {});
       for (int64_t i = 0; i < n; ++i) {

@@ -11,8 +11,8 @@
 namespace ocelli {
 namespace {
 
-constexpr int64_t kRows = 512, kQueries = 128;  // of a product, see exact_search.cpp
-constexpr int64_t kChunk = 32768;               // rows whose neighbours a thread looks for together
+constexpr int64_t kMemberRows = 512, kAskingRows = 128;  // of a product, see exact_search.cpp
+constexpr int64_t kChunk = 32768;  // rows whose neighbours a thread looks for together
 
 // Rows in cells, and for each row the cells to look in.
 struct Cells {
@@ -23,8 +23,8 @@ struct Cells {
 
 Cells all_pairs(int64_t count) {
   Cells cells;
-  for (int64_t begin = 0; begin < count; begin += kRows) {
-    std::vector<RowId> ids(std::min(kRows, count - begin));
+  for (int64_t begin = 0; begin < count; begin += kMemberRows) {
+    std::vector<RowId> ids(std::min(kMemberRows, count - begin));
     std::iota(ids.begin(), ids.end(), static_cast<RowId>(begin));
     cells.members.push_back(std::move(ids));
   }
@@ -57,16 +57,16 @@ class Chunk {
         ids_(ids),
         graph_(graph),
         best_(ids.size(), TopK(graph.k + 1)),  // and the row itself
-        queries_(kQueries * rows.width),
-        scores_(kQueries * kRows) {}
+        queries_(kAskingRows * rows.width),
+        scores_(kAskingRows * kMemberRows) {}
 
   void run() {
     const std::vector<std::vector<uint32_t>> asking = who_asks();
     for (size_t c = 0; c < asking.size(); ++c) {
       const std::span<const RowId> members = cells_.members[c];
-      for (size_t at = 0; at < members.size() && !asking[c].empty(); at += kRows) {
+      for (size_t at = 0; at < members.size() && !asking[c].empty(); at += kMemberRows) {
         throw_if_cancelled();
-        look(asking[c], members.subspan(at, std::min<size_t>(kRows, members.size() - at)));
+        look(asking[c], members.subspan(at, std::min<size_t>(kMemberRows, members.size() - at)));
       }
     }
     for (size_t i = 0; i < ids_.size(); ++i) keep(ids_[i], best_[i].take());
@@ -90,8 +90,8 @@ class Chunk {
   void look(std::span<const uint32_t> places, std::span<const RowId> others) {
     const detail::RowBlock block(rows_, others);
     std::vector<RowId> asking;
-    for (size_t begin = 0; begin < places.size(); begin += kQueries) {
-      const auto some = places.subspan(begin, std::min<size_t>(kQueries, places.size() - begin));
+    for (size_t begin = 0; begin < places.size(); begin += kAskingRows) {
+      const auto some = places.subspan(begin, std::min<size_t>(kAskingRows, places.size() - begin));
       asking.clear();
       for (const uint32_t place : some) asking.push_back(ids_[place]);
       detail::gather(rows_, asking, queries_.data());

@@ -22,7 +22,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the format is little-endian");
 
 constexpr int64_t kHeader = 4096;
-constexpr char kMagic[] = "OCELLIV1";
+constexpr char kVectorsMagic[] = "OCELLIV1";
 constexpr int64_t kMaxWidth = 1 << 20;
 constexpr size_t kPending = size_t{1} << 20;  // values kept before they are written
 
@@ -49,7 +49,7 @@ fs::path segments_file(const fs::path& folder) {
 int64_t header_width(std::span<const std::byte> bytes, const fs::path& file) {
   uint64_t width = 0;
   if (bytes.size() >= kHeader) std::memcpy(&width, bytes.data() + 8, sizeof width);
-  if (width == 0 || width > kMaxWidth || std::memcmp(bytes.data(), kMagic, 8) != 0) {
+  if (width == 0 || width > kMaxWidth || std::memcmp(bytes.data(), kVectorsMagic, 8) != 0) {
     fail(ErrorCode::corrupt_data, "{}: not a store of vectors (version 1)", file.string());
   }
   return static_cast<int64_t>(width);
@@ -142,7 +142,7 @@ void VectorWriter::load() {
   segments_ = read_segments(folder_);
   if (segments_.empty()) {
     std::vector<char> header(kHeader);
-    std::memcpy(header.data(), kMagic, 8);
+    std::memcpy(header.data(), kVectorsMagic, 8);
     std::memcpy(header.data() + 8, &width_, sizeof width_);
     write(vectors_, header.data(), header.size(), 0);
   } else {
