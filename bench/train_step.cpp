@@ -1,6 +1,6 @@
 // Forward and backward of a ViT with random weights on random pixels: images a second, the peak of
 // memory, and with --profile where the time goes.
-// build/bench/train_step [tiny|small|base] [f32|bf16] [--batch N] [--steps N] [--profile]
+// build/bench/train_step [tiny|small|base] [f32|bf16] [--batch N] [--steps N] [--recompute] [--profile]
 #include <fmt/format.h>
 #include <sys/resource.h>
 
@@ -18,6 +18,7 @@
 #include "ocelli/models/trainable.h"
 #include "ocelli/ops/loss.h"
 #include "ocelli/ops/profile.h"
+#include "ocelli/ops/recompute.h"
 
 namespace ocelli {
 namespace {
@@ -92,7 +93,7 @@ void print_profile(const std::vector<ProfiledCall>& calls, double seconds) {
 int run(const std::vector<std::string>& args) {
   int64_t width = 192, batch = 32, steps = 5;
   auto precision = backend::Precision::f32;
-  bool profiles = false;
+  bool profiles = false, recomputes = false;
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string& arg = args[i];
     const auto number = [&] { return i + 1 < args.size() ? std::atoll(args[++i].c_str()) : 0; };
@@ -101,6 +102,7 @@ int run(const std::vector<std::string>& args) {
     if (arg == "bf16") precision = backend::Precision::bf16;
     if (arg == "--batch") batch = number();
     if (arg == "--steps") steps = number();
+    if (arg == "--recompute") recomputes = true;
     if (arg == "--profile") profiles = true;
   }
   const backend::UseBackend scope(backend::cpu(precision));
@@ -112,6 +114,7 @@ int run(const std::vector<std::string>& args) {
   double forward = 0;
   const auto step = [&] {
     Tape tape;
+    const Recompute recompute(recomputes);
     Tensor loss;
     forward = seconds_of([&] {
       trained.watch(tape);

@@ -1,5 +1,7 @@
 #include "ocelli/models/clip.h"
 
+#include "ocelli/ops/recompute.h"
+
 namespace ocelli {
 
 struct ClipEncoder::Layer {
@@ -46,7 +48,9 @@ ClipEncoder::ClipEncoder(const Weights& w, const ClipEncoderConfig& c) {
 
 Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap) const {
   for (size_t i = 0; i < layers_.size(); ++i) {
-    x = (*layers_[i])(std::move(x), attention);
+    x = recompute(std::move(x), [layer = layers_[i], attention](Tensor h) {
+      return (*layer)(std::move(h), attention);
+    });
     tap(static_cast<int64_t>(i), x);
   }
   return x;

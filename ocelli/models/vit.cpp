@@ -8,6 +8,7 @@
 #include "ocelli/nn/drop_path.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
+#include "ocelli/ops/recompute.h"
 #include "ocelli/ops/reduce.h"
 #include "ocelli/ops/shape.h"
 
@@ -52,7 +53,7 @@ Tensor gamma(const Weights& w, int64_t width) {
 
 struct VitEncoder::Block {
   virtual ~Block() = default;
-  virtual Tensor operator()(Tensor x) const = 0;
+  virtual Tensor operator()(Tensor x, const std::array<Tensor, 2>& kept) const = 0;
 };
 
 namespace {
@@ -83,10 +84,11 @@ struct PreNormBlock final : VitEncoder::Block {
         mlp(std::move(hidden)),
         ls2(gamma(w / "ls2", c.width)) {}
 
-  Tensor operator()(Tensor x) const override {
-    if (DropPath* drop = DropPath::current()) {
-      x = drop->add(x, [&](const Tensor& part) { return attn(norm1(part), {}, ls1); });
-      return drop->add(x, [&](const Tensor& part) { return mlp(norm2(part), {}, ls2); });
+  Tensor operator()(Tensor x, const std::array<Tensor, 2>& kept) const override {
+    if (kept[0].defined()) {
+      x = DropPath::add(x, kept[0], [&](const Tensor& part) { return attn(norm1(part), {}, ls1); });
+      return DropPath::add(x, kept[1],
+                           [&](const Tensor& part) { return mlp(norm2(part), {}, ls2); });
     }
     Tensor h = norm1(x);
     x = attn(h, std::move(x), ls1);
@@ -108,7 +110,11 @@ struct PostNormBlock final : VitEncoder::Block {
         mlp(mlp_of(w / "mlp", c)),
         norm2(w / "norm2", c.width, c.eps) {}
 
-  Tensor operator()(Tensor x) const override {
+  Tensor operator()(Tensor x, const std::array<Tensor, 2>& kept) const override {
+    if (kept[0].defined()) {
+      x = DropPath::add(x, kept[0], [&](const Tensor& part) { return norm1(attn(part, {}, {})); });
+      return DropPath::add(x, kept[1], [&](const Tensor& part) { return norm2(mlp(part, {})); });
+    }
     x = x + norm1(attn(x, {}, {}));
     return x + norm2(mlp(x, {}));
   }
@@ -209,7 +215,9 @@ Tensor VitEncoder::run(const Tensor& pixels, const Tensor& mask, LayerTap& tap) 
   Tensor x = embed(pixels, mask);  // [B, N, C]
   if (norm_pre_.weight.defined()) x = norm_pre_(x);
   for (size_t i = 0; i < blocks_.size(); ++i) {
-    x = (*blocks_[i])(std::move(x));
+    const auto kept = DropPath::draw(x.size(0));
+    x = recompute(std::move(x),
+                  [block = blocks_[i], kept](Tensor h) { return (*block)(std::move(h), kept); });
     tap(static_cast<int64_t>(i), x);
   }
   return x;

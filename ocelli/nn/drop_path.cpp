@@ -23,12 +23,14 @@ DropPath::~DropPath() {
   at_work = outer_;
 }
 
-DropPath* DropPath::current() {
-  return at_work && at_work->rate_ > 0 && Tape::active() ? at_work : nullptr;
+std::array<Tensor, 2> DropPath::draw(int64_t batch) {
+  if (!at_work || at_work->rate_ == 0 || !Tape::active()) return {};
+  const Tensor first = at_work->draw_one(batch);
+  return {first, at_work->draw_one(batch)};
 }
 
 // The first n of a permutation (Fisher and Yates).
-Tensor DropPath::draw(int64_t batch) {
+Tensor DropPath::draw_one(int64_t batch) {
   used_ = true;
   std::vector<int32_t> order(static_cast<size_t>(batch));
   std::iota(order.begin(), order.end(), 0);
@@ -46,7 +48,7 @@ Tensor DropPath::rows(const Tensor& x, const Tensor& kept) {
   return embedding(kept, x);
 }
 
-Tensor DropPath::add(const Tensor& x, const Tensor& kept, const Tensor& branch) {
+Tensor DropPath::add_rows(const Tensor& x, const Tensor& kept, const Tensor& branch) {
   const auto scale =
       static_cast<float>(static_cast<double>(x.size(0)) / static_cast<double>(kept.numel()));
   return index_add(x, kept, branch, scale);

@@ -3,6 +3,8 @@
 // over it is DINOv2's (arXiv 2304.07193, section 5).
 #pragma once
 
+#include <array>
+
 #include "ocelli/base/rng.h"
 #include "ocelli/tensor/tensor.h"
 
@@ -17,21 +19,22 @@ class DropPath {
   DropPath(const DropPath&) = delete;
   DropPath& operator=(const DropPath&) = delete;
 
-  // The one at work here, or null.
-  static DropPath* current();
   bool was_used() const { return used_; }
 
-  // x [B, ...] + B / n branch(n of the images of x), n = max(1, floor(B (1 - rate))).
+  // The images (i32 [n], sorted, n = max(1, floor(B (1 - rate)))) for which the branches of a block
+  // are computed; undefined where none is at work here.
+  static std::array<Tensor, 2> draw(int64_t batch);
+
+  // x [B, ...] + B / n branch(the images `kept` of x).
   template <typename Branch>
-  Tensor add(const Tensor& x, const Branch& branch) {
-    const Tensor kept = draw(x.size(0));
-    return add(x, kept, branch(rows(x, kept)));
+  static Tensor add(const Tensor& x, const Tensor& kept, const Branch& branch) {
+    return add_rows(x, kept, branch(rows(x, kept)));
   }
 
  private:
-  Tensor draw(int64_t batch);  // i32 [n], sorted
+  Tensor draw_one(int64_t batch);
   static Tensor rows(const Tensor& x, const Tensor& kept);
-  static Tensor add(const Tensor& x, const Tensor& kept, const Tensor& branch);
+  static Tensor add_rows(const Tensor& x, const Tensor& kept, const Tensor& branch);
 
   double rate_;
   Rng rng_;

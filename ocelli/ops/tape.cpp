@@ -75,6 +75,23 @@ Tensor Gradients::take(const Place& y) {
   return dy;
 }
 
+void Gradients::ask_for(const Gradients& other) {
+  for (const auto& [memory, entry] : other.entries_) entries_[memory].leaf = true;
+}
+
+void Gradients::add_all(const Gradients& other) {
+  for (const auto& [memory, entry] : other.entries_) {
+    if (!entry.memory.defined()) continue;
+    Tensor& sum = entries_.at(memory).memory;
+    if (!sum.defined()) {
+      sum = entry.memory;
+      continue;
+    }
+    if (!sum.is_unique()) sum = clone_of(sum);
+    backend::current().binary(backend::Binary::add, sum, sum, entry.memory);
+  }
+}
+
 Tape::Tape() : outer_(current) {
   current = this;
 }
@@ -112,6 +129,24 @@ void Tape::record(const char* op, const Tensor& y, Backward backward) {
   const Place place = y;
   gradients_.entries_[place.memory];
   nodes_.push_back({op, place, std::move(backward)});
+}
+
+Tensor Tape::recompute(const char* op, const Tensor& x, std::function<Tensor(Tensor)> f) {
+  Tape* outer = current;
+  Tensor y;
+  {
+    Tape inner;  // whether there is anything to differentiate
+    inner.gradients_.ask_for(outer->gradients_);
+    y = f(x);
+    if (inner.nodes_.empty()) return y;
+  }
+  outer->record(op, y, [x, f = std::move(f)](const Tensor& dy, Gradients& gradients) {
+    Tape inner;
+    inner.gradients_.ask_for(gradients);
+    const Tensor again = f(x);
+    gradients.add_all(inner.backward(again, dy));
+  });
+  return y;
 }
 
 void Tape::refuse(const char* op, std::initializer_list<const Tensor*> inputs) {

@@ -42,6 +42,9 @@ class Gradients {
   };
 
   Tensor take(const Place& y);
+  // Asks for what `other` asks for.
+  void ask_for(const Gradients& other);
+  void add_all(const Gradients& other);
 
   std::map<std::weak_ptr<void>, Entry, std::owner_less<>> entries_;
 };
@@ -69,6 +72,8 @@ class Tape {
   static Tape* recording(std::initializer_list<const Tensor*> inputs);
   using Backward = std::function<void(const Tensor& dy, Gradients& gradients)>;
   void record(const char* op, const Tensor& y, Backward backward);
+  // Calls f(x) without its record; backward calls it again, with one.
+  static Tensor recompute(const char* op, const Tensor& x, std::function<Tensor(Tensor)> f);
   // For ops without a gradient. Throws unsupported where the call would have to be recorded.
   static void refuse(const char* op, std::initializer_list<const Tensor*> inputs);
 

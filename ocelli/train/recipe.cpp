@@ -24,6 +24,7 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
       {"average", &r.average, 0, 1},
       {"label_smoothing", &r.label_smoothing, 0, 0.99},
       {"drop_path", &r.drop_path, 0, 0.99},
+      {"grad_checkpointing", &r.grad_checkpointing},
       {"optimizer.name", &o.name, 0, 0, {"adamw", "sgd", "lars", "lion"}},
       {"optimizer.lr", &o.lr, 1e-15},
       {"optimizer.weight_decay", &o.weight_decay},

@@ -20,7 +20,8 @@ struct TrainRecipe {
   double clip_grad_norm = 0;  // 0: not clipped
   double average = 0;         // momentum of averaged weights; 0: none are kept
   double label_smoothing = 0;
-  double drop_path = 0;  // share of images that skip a residual branch
+  double drop_path = 0;             // share of images that skip a residual branch
+  bool grad_checkpointing = false;  // blocks are computed again for their gradients
   struct {
     std::string name = "adamw";
     double lr = 1e-3, weight_decay = 0.05;

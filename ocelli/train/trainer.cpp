@@ -9,6 +9,7 @@
 
 #include "ocelli/data/random.h"
 #include "ocelli/nn/drop_path.h"
+#include "ocelli/ops/recompute.h"
 #include "ocelli/train/run.h"
 
 namespace ocelli {
@@ -143,9 +144,14 @@ class Training {
   Tensor loss_of(const Model& built, const Batch& batch) {
     DropPath drop(recipe_.drop_path,
                   keyed_rng({recipe_.seed, kDropPath, static_cast<uint64_t>(step_)}));
+    const Recompute recompute(recipe_.grad_checkpointing);
     const Tensor loss = objective_.loss(model_, built, batch, step_);
     if (recipe_.drop_path > 0 && !drop.was_used()) {
       fail(ErrorCode::unsupported, "drop_path: the blocks of {} have none; leave it 0",
+           model_.family().name);
+    }
+    if (recipe_.grad_checkpointing && !recompute.was_used()) {
+      fail(ErrorCode::unsupported, "grad_checkpointing: {} cannot do it; leave it false",
            model_.family().name);
     }
     return loss;

@@ -127,6 +127,14 @@ class Train(Case):
                            "--lr", "3e-3", "-b", "4", "--set", "augment.crop_scale=0.7")
         self.assertEqual(result["metrics"]["test_top1"], 1)
 
+    def test_blocks_that_are_computed_again_learn_the_same(self):
+        for run in ("false", "true"):
+            self.train("-o", run, "--epochs", "4", "--set", "drop_path=0.3", "--set", f"grad_checkpointing={run}")
+        self.assertEqual(metrics("true"), metrics("false"))
+        efficientnet = pathlib.Path(VIT).parent / "efficientnet_lite0"
+        error = self.run_program("train", "classify", "photos", "-m", efficientnet, "-o", "e", *FAST, "--set", "grad_checkpointing=true", status=69)
+        self.assertIn("grad_checkpointing: efficientnet cannot", error.stderr)
+
     def test_selfsup_killed_ends_as_if_undisturbed(self):
         arguments = ["selfsup", "photos", *self.selfsup_model(), "--epochs", "8", "--set", "checkpoints.every_epochs=0.7",
                      "--set", "drop_path=0.3", "--set", "selfsup.centring=centring"]

@@ -9,6 +9,7 @@
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/models/trainable.h"
 #include "ocelli/ops/loss.h"
+#include "ocelli/ops/recompute.h"
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/contrastive.h"
 #include "ocelli/train/optimizer.h"
@@ -89,6 +90,29 @@ TEST_P(GradientGolden, EqualsPyTorch) {
       const float expect = moved.data<float>()[i];
       EXPECT_NEAR(actual.data<float>()[i], expect, 1e-5f + 1e-4f * std::abs(expect)) << info.name;
     }
+  }
+}
+
+// The same function is computed again, so the gradients are the same bits.
+TEST_P(GradientGolden, OfBlocksThatAreComputedAgainAreTheSame) {
+  const fs::path folder = kFolder / GetParam();
+  const Safetensors batch(folder / "gradients.safetensors");
+  std::vector<Gradients> gradients;
+  const TrainableModel trained(open(folder));
+  for (const bool enabled : {false, true}) {
+    Tape tape;
+    trained.watch(tape);
+    const Recompute recompute(enabled);
+    const Tensor loss = loss_of(trained, batch);
+    gradients.push_back(tape.backward(loss));
+    if (enabled && !recompute.was_used()) GTEST_SKIP() << "a family that cannot";
+  }
+  for (const std::string& name : trained.parameters()) {
+    const Tensor once = gradients[0](trained.tensor(name)),
+                 again = gradients[1](trained.tensor(name));
+    ASSERT_EQ(once.defined(), again.defined()) << name;
+    if (!once.defined()) continue;
+    EXPECT_TRUE(std::ranges::equal(once.values<float>(), again.values<float>())) << name;
   }
 }
 
