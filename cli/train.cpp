@@ -116,9 +116,26 @@ void run(Train& train, Common& common) {
                           : train.task == "selfsup" ? learn_alone(train, model, options)
                                                     : learn_captions(train, model, options);
   for (const BadSample& bad : trained.bad) {
-    log(LogLevel::warning, fmt::format("{}: {}; another image took its place", bad.id, bad.error));
+    const auto text = fmt::format("{}: {}; another image took its place", bad.id, bad.error);
+    if (ranks().rank() == 0)
+      log(LogLevel::warning, text);
+    else
+      print_message(fmt::format("ocelli: warning: rank {}: {}", ranks().rank(), text));
   }
-  print(trained, common.json);
+  if (ranks().rank() == 0) print(trained, common.json);
+}
+
+// A rank that fails ends the others, which would wait for it.
+void run_ranks(Train& train, Common& common) {
+  common.quiet |= ranks().rank() > 0;
+  try {
+    run(train, common);
+  } catch (const std::exception& error) {
+    if (ranks().size() == 1) throw;
+    const auto* known = dynamic_cast<const Error*>(&error);
+    print_message(fmt::format("ocelli: error: rank {}: {}", ranks().rank(), error.what()));
+    ranks().abort(error_info(known ? known->code() : ErrorCode::internal).exit_status);
+  }
 }
 
 // --epochs N is --set epochs=N.
@@ -180,7 +197,7 @@ void add_task(CLI::App& parent, const std::string& task, const std::string& summ
   command->footer("Example:\n" + examples);
   command->callback([train, task, &common] {
     train->task = task;
-    run(*train, common);
+    run_ranks(*train, common);
   });
 }
 
@@ -217,7 +234,7 @@ void add_train(CLI::App& app, Common& common) {
       "  ocelli train --resume -o run/\n"
       "  ocelli classify photo.jpg -m run/checkpoints/step-00000500");
   command->callback([command, train, &common] {
-    if (command->get_subcommands().empty()) run(*train, common);
+    if (command->get_subcommands().empty()) run_ranks(*train, common);
   });
 }
 

@@ -8,6 +8,7 @@
 #include "ocelli/ops/loss.h"
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/shape.h"
+#include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/loading.h"
 #include "ocelli/train/projections.h"
@@ -62,15 +63,34 @@ std::vector<Metric> text_to_image_recall(const Tensor& texts, const Tensor& imag
 
 namespace {
 
+// x [B, D] -> the rows of all ranks [ranks B, D], in their order. Each rank computes the loss of
+// all rows; the mean of the ranks' gradients is its gradient when each rank's own rows count
+// `ranks` times.
+Tensor gather(const Tensor& x, const Ranks& ranks) {
+  if (ranks.size() == 1) return x;
+  const int64_t count = x.size(0), begin = count * ranks.rank(), world = ranks.size();
+  const Tensor all = Tensor::empty({count * world, x.size(1)});
+  const Tensor mine = contiguous(x);
+  ranks.gather(mine.values<float>(), all.values<float>());
+  if (Tape* tape = Tape::recording({&x})) {
+    tape->record("gather", all,
+                 [x = Place(x), begin, count, world](const Tensor& dy, Gradients& gradients) {
+                   gradients.add(x, dy.slice(0, begin, begin + count) * static_cast<float>(world));
+                 });
+  }
+  return all;
+}
+
 class Contrastive final : public Objective {
  public:
-  Contrastive(const CaptionData& data, const LoaderOptions& loading, const Tokenizer& tokenizer)
-      : test_(data.test), loading_(loading), tokenizer_(tokenizer) {}
+  Contrastive(const CaptionData& data, const LoaderOptions& loading, const Tokenizer& tokenizer,
+              const Ranks& ranks)
+      : test_(data.test), loading_(loading), tokenizer_(tokenizer), ranks_(ranks) {}
 
   Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
               int64_t) override {
-    return contrastive_loss(trained, model.embed_image(batch.images),
-                            embed_texts(model, batch.captions));
+    return contrastive_loss(trained, gather(model.embed_image(batch.images), ranks_),
+                            gather(embed_texts(model, batch.captions), ranks_));
   }
 
   void after_step(const TrainableModel& trained, int64_t) override { clamp_logit_scale(trained); }
@@ -100,6 +120,7 @@ class Contrastive final : public Objective {
   std::shared_ptr<const Dataset> test_;
   LoaderOptions loading_;
   const Tokenizer& tokenizer_;
+  const Ranks& ranks_;
 };
 
 }  // namespace
@@ -108,6 +129,7 @@ Trained train_contrastive(TrainableModel& model, const CaptionData& data,
                           const Tokenizer& tokenizer, const TrainRecipe& recipe,
                           const TrainOptions& options) {
   if (!model.folder().towers.empty()) {
+    refuse_ranks(options, "projections over two towers");
     return train_projections(model, data, tokenizer, recipe, options);
   }
   const std::unique_ptr<Model> built = model.build();
@@ -116,7 +138,7 @@ Trained train_contrastive(TrainableModel& model, const CaptionData& data,
          model.folder().path.string());
   }
   const ImageProcessor& processor = built->image_processor();
-  Contrastive objective(data, test_loader(recipe, processor), tokenizer);
+  Contrastive objective(data, test_loader(recipe, processor), tokenizer, options.ranks);
   LoaderOptions loading = training_loader(recipe, processor);
   loading.drop_last = true;  // a smaller batch has fewer texts to choose from
   return train(model, objective, data.train, loading, recipe, options);

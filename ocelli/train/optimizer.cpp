@@ -22,7 +22,7 @@ struct Overloaded : Fs... {
   using Fs::operator()...;
 };
 template <typename... Fs>  // clang 14 cannot derive it
-Overloaded(Fs...) -> Overloaded<Fs...>;
+Overloaded(Fs...)->Overloaded<Fs...>;
 
 struct MethodInfo {
   const char* name;            // as options and files have it

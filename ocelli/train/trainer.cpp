@@ -9,7 +9,9 @@
 
 #include "ocelli/data/random.h"
 #include "ocelli/nn/drop_path.h"
+#include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/recompute.h"
+#include "ocelli/tensor/convert.h"
 #include "ocelli/train/run.h"
 
 namespace ocelli {
@@ -36,29 +38,33 @@ class Training {
         schedule_(schedule_of(recipe, steps_per_epoch_)),
         every_(std::max<int64_t>(1, std::llround(recipe.checkpoints.every_epochs *
                                                  static_cast<double>(steps_per_epoch_)))),
-        run_(options.output,
-             {.text = options.config,
-              .total_steps = total_,
-              .keep = recipe.checkpoints.keep,
-              .metric = objective.best()},
-             options.resume) {
+        ranks_(options.ranks) {
+    if (ranks_.rank() == 0) {
+      run_.emplace(options.output,
+                   RunConfig{.text = options.config,
+                             .total_steps = total_,
+                             .keep = recipe.checkpoints.keep,
+                             .metric = objective.best()},
+                   options.resume);
+    }
     if (recipe.average > 0) average_ = std::make_unique<TrainableModel>(copy_of(model));
     const LoaderState state = restore();
-    step_ = run_.step();
     loader_ = std::make_unique<Loader>(std::move(dataset), std::move(loading), state);
   }
 
   Trained operator()() {
     try {
       while (step_ < total_) advance();
-      run_.write_report();
-      run_.end("finished");
+      if (run_) {
+        run_->write_report();
+        run_->end("finished");
+      }
     } catch (const Error& error) {
       stop(error);
       throw;
     }
     Trained result{step_, {last_.begin(), last_.end()}, loader_->bad_samples(), {}};
-    result.checkpoint = run_.best_checkpoint().value_or(run_.last_checkpoint().value());
+    if (run_) result.checkpoint = run_->best_checkpoint().value_or(run_->last_checkpoint().value());
     return result;
   }
 
@@ -76,13 +82,21 @@ class Training {
   }
 
   LoaderState restore() {
-    const auto checkpoint = run_.last_checkpoint();
-    if (!checkpoint) return {};
-    model_.load(*checkpoint);
-    objective_.load(*checkpoint);
-    optimizer_.load(*checkpoint / "training" / "optimizer.safetensors");
-    if (average_) average_->load(*checkpoint / "training" / "average");
-    const nlohmann::json& state = run_.state();
+    nlohmann::json found;
+    if (run_ && run_->last_checkpoint()) {
+      found = {{"folder", run_->last_checkpoint()->string()},
+               {"step", run_->step()},
+               {"state", run_->state()}};
+    }
+    found = nlohmann::json::parse(ranks_.broadcast(found.dump()));
+    if (found.is_null()) return {};
+    const fs::path checkpoint = found.at("folder").get<std::string>();
+    model_.load(checkpoint);
+    objective_.load(checkpoint);
+    optimizer_.load(checkpoint / "training" / "optimizer.safetensors");
+    if (average_) average_->load(checkpoint / "training" / "average");
+    step_ = found.at("step").get<int64_t>();
+    const nlohmann::json& state = found.at("state");
     return {state.at("epoch").get<int64_t>(), state.at("batch").get<int64_t>()};
   }
 
@@ -98,7 +112,8 @@ class Training {
     std::vector<Metric> values = {
         {"loss", loss}, {"lr", sizes(step_ - 1).lr}, {"grad_norm", norm_}};
     std::ranges::copy(objective_.parts(), std::back_inserter(values));
-    log(values, {{"images_per_second", static_cast<double>(batch->size()) / took.count()}});
+    log(values,
+        {{"images_per_second", static_cast<double>(batch->size() * ranks_.size()) / took.count()}});
     if (options_.progress) options_.progress(step_, total_);
     if (step_ % steps_per_epoch_ == 0) evaluate();
     if (step_ % every_ == 0 || step_ == total_) checkpoint();
@@ -118,7 +133,7 @@ class Training {
       }
       const std::unique_ptr<Model> built = model_.build();
       const Tensor value = loss_of(*built, batch);
-      loss = value.data<float>()[0];
+      loss = mean_over_ranks(value.data<float>()[0]);
       if (!std::isfinite(loss)) {
         const auto bad = first_non_finite(parameters_, values());
         fail(ErrorCode::corrupt_data, "step {}: the loss is {}; {}", step_ + 1, loss,
@@ -128,6 +143,7 @@ class Training {
       const Gradients found = tape.backward(value);
       for (const Parameter& parameter : parameters_) gradients.push_back(found(parameter.value));
     }
+    if (ranks_.size() > 1) gradients = mean_over_ranks(gradients);
     const double most = recipe_.clip_grad_norm > 0 ? recipe_.clip_grad_norm
                                                    : std::numeric_limits<double>::infinity();
     try {
@@ -139,6 +155,22 @@ class Training {
     objective_.after_step(model_, step_);
     if (average_) update_average(parameters_of(*average_), parameters_of(model_), recipe_.average);
     return loss;
+  }
+
+  double mean_over_ranks(float value) const {
+    ranks_.sum({&value, 1});
+    return static_cast<double>(value) / ranks_.size();
+  }
+
+  std::vector<Tensor> mean_over_ranks(const std::vector<Tensor>& gradients) const {
+    std::vector<Tensor> means;
+    for (const Tensor& gradient : gradients) {
+      means.push_back(gradient.defined()
+                          ? contiguous(gradient) * (1 / static_cast<float>(ranks_.size()))
+                          : Tensor());
+      if (gradient.defined()) ranks_.sum(means.back().values<float>());
+    }
+    return means;
   }
 
   Tensor loss_of(const Model& built, const Batch& batch) {
@@ -168,36 +200,42 @@ class Training {
   }
 
   void evaluate() {
+    if (!run_) return;
     const std::unique_ptr<Model> built = (average_ ? *average_ : model_).build();
     log(objective_.evaluate(*built), {});
   }
 
   void log(const std::vector<Metric>& values, const std::vector<Metric>& passing) {
-    if (values.empty()) return;
-    run_.log(step_, values, passing);
+    if (values.empty() || !run_) return;
+    run_->log(step_, values, passing);
     for (const auto& [name, value] : values) last_[name] = value;
   }
 
   void checkpoint() {
+    if (!run_) return;
     const LoaderState at = loader_->state();
-    run_.checkpoint(step_, {{"epoch", at.epoch}, {"batch", at.batch}}, [&](const fs::path& folder) {
-      const fs::path training = folder / "training";
-      fs::create_directories(training);
-      model_.save(folder);
-      objective_.save(folder);
-      optimizer_.save(training / "optimizer.safetensors");
-      if (!average_) return;
-      fs::create_directories(training / "average");
-      average_->save(training / "average");
-    });
+    run_->checkpoint(step_, {{"epoch", at.epoch}, {"batch", at.batch}},
+                     [&](const fs::path& folder) {
+                       const fs::path training = folder / "training";
+                       fs::create_directories(training);
+                       model_.save(folder);
+                       objective_.save(folder);
+                       optimizer_.save(training / "optimizer.safetensors");
+                       if (!average_) return;
+                       fs::create_directories(training / "average");
+                       average_->save(training / "average");
+                     });
   }
 
   void stop(const Error& error) {
-    if (error.code() != ErrorCode::cancelled) return run_.end("failed", error.what());
+    if (!run_) return;
+    if (error.code() != ErrorCode::cancelled) return run_->end("failed", error.what());
+    // Ranks that are told at different steps cannot write one together.
+    if (ranks_.size() > 1) return run_->end("cancelled");
     // Writing a checkpoint would stop, too; a second request ends it.
     clear_cancel();
-    if (step_ > run_.step()) checkpoint();
-    run_.end("cancelled");
+    if (step_ > run_->step()) checkpoint();
+    run_->end("cancelled");
     request_cancel();
   }
 
@@ -210,7 +248,8 @@ class Training {
   int64_t steps_per_epoch_, total_;
   Schedule schedule_;
   int64_t every_;
-  RunFolder run_;
+  const Ranks& ranks_;
+  std::optional<RunFolder> run_;  // of rank 0
   std::unique_ptr<TrainableModel> average_;
   std::unique_ptr<Loader> loader_;
   int64_t step_ = 0;
@@ -231,8 +270,19 @@ int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading) {
                            : (each + loading.batch_size - 1) / loading.batch_size;
 }
 
+void refuse_ranks(const TrainOptions& options, const std::string& task) {
+  if (options.ranks.size() == 1) return;
+  fail(ErrorCode::unsupported, "train: {} runs in one process; start it without mpirun", task);
+}
+
 Trained train(TrainableModel& model, Objective& objective, std::shared_ptr<const Dataset> dataset,
               LoaderOptions loading, const TrainRecipe& recipe, const TrainOptions& options) {
+  const int64_t world = options.ranks.size();
+  check(loading.batch_size % world == 0, "train: a batch of {} does not divide among {} ranks",
+        loading.batch_size, world);
+  loading.batch_size /= world;
+  loading.sampling.rank = options.ranks.rank();
+  loading.sampling.world = world;
   return Training(model, objective, std::move(dataset), std::move(loading), recipe, options)();
 }
 

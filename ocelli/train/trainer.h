@@ -10,6 +10,7 @@
 
 #include "ocelli/backend/backend.h"
 #include "ocelli/base/progress.h"
+#include "ocelli/base/ranks.h"
 #include "ocelli/data/loader.h"
 #include "ocelli/models/trainable.h"
 #include "ocelli/train/metrics.h"
@@ -53,6 +54,8 @@ struct TrainOptions {
   backend::Precision precision = backend::Precision::f32;  // of matrix products
   std::string config;      // all of config.toml; a run is resumed with the same
   Progress progress = {};  // in steps
+  // With several, each computes its part of every batch; rank 0 writes the run and measures.
+  const Ranks& ranks = ocelli::ranks();
 };
 
 struct Trained {
@@ -65,6 +68,9 @@ struct Trained {
 // Of an epoch. Throws invalid_argument for a batch larger than the data, and where it is not known
 // how many those are.
 int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading);
+
+// Throws unsupported, naming the task, where there are several ranks.
+void refuse_ranks(const TrainOptions& options, const std::string& task);
 
 // Trains `model` in place. A checkpoint is an ordinary model folder with training/ in it, of the
 // averaged weights beside the learnt ones where the recipe keeps an average. When a stop is asked

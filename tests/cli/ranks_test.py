@@ -1,0 +1,102 @@
+"""`mpirun ocelli train`. usage: ranks_test.py OCELLI"""
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+import fixtures
+from support import PROGRAM, VIT, Case
+from train_test import CLASSES, FAST, metrics, photographs
+
+MODULE = pathlib.Path(PROGRAM).parent / "libocelli_mpi.so"
+
+
+@unittest.skipUnless(shutil.which("mpirun") and MODULE.exists(), "no mpirun, or a build without MPI")
+class Ranks(Case):
+    def setUp(self):
+        super().setUp()
+        photographs()
+        # As root, in containers, on fewer processors than ranks.
+        self.environment |= {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1", "OMP_NUM_THREADS": "1",
+                             "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_btl_vader_single_copy_mechanism": "none"}
+
+    def command(self, ranks, *arguments):
+        return ["mpirun", "-n", str(ranks), PROGRAM, "train", *arguments]
+
+    def ranks(self, ranks, *arguments, status=0):
+        result = subprocess.run(self.command(ranks, *arguments), capture_output=True, text=True, env=self.environment, timeout=120)
+        self.assertEqual(result.returncode, status, result.stderr)
+        return result
+
+    def assert_near(self, run, other):
+        self.assertEqual(len(metrics(run)), len(metrics(other)))
+        for line, expected in zip(metrics(run), metrics(other)):
+            self.assertEqual(line.keys(), expected.keys())
+            for key, value in expected.items():
+                self.assertAlmostEqual(line[key], value, delta=1e-5 * max(1, abs(value)), msg=f"{line} {expected}")
+
+    def test_of_classes_two_and_four_ranks_learn_as_one_process(self):
+        arguments = ["classify", "photos", "--test", "photos", "-m", VIT, *FAST, "--epochs", "4"]
+        self.run_program("train", *arguments, "-o", "1")
+        for ranks in 2, 4:
+            result = self.ranks(ranks, *arguments, "-o", str(ranks))
+            self.assertEqual(result.stdout.count("grad_norm "), 1)  # rank 0 alone prints
+            self.assert_near(str(ranks), "1")
+        self.json("classify", "photos", "-m", "4/checkpoints/step-00000012")
+
+    def test_captions_are_compared_over_all_ranks(self):
+        rows = [f"photos/{name}/{i}_{image}\ta {name} {i}" for name, image in CLASSES.items() for i in range(4)]
+        pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
+        fixtures.siglip()
+        for model in fixtures.clip(), "siglip":
+            arguments = ["contrastive", "captions.tsv", "-m", model, "-b", "4", "--epochs", "4", "--lr", "1e-3"]
+            name = pathlib.Path(model).name
+            self.run_program("train", *arguments, "-o", f"{name}1")
+            for ranks in 2, 4:
+                self.ranks(ranks, *arguments, "-o", f"{name}{ranks}")
+                self.assert_near(f"{name}{ranks}", f"{name}1")
+
+    def test_killed_ranks_go_on_as_if_undisturbed(self):
+        arguments = ["classify", "photos", "-m", VIT, *FAST, "--epochs", "30", "--set", "average=0.9"]
+        self.ranks(2, *arguments, "-o", "whole")
+        process = self.start(2, *arguments, "-o", "killed")
+        while not pathlib.Path("killed/checkpoints/last").exists():
+            self.assertIsNone(process.poll())
+            time.sleep(0.01)
+        for rank in self.processes(process):
+            os.kill(rank, signal.SIGKILL)
+        process.communicate(timeout=30)
+        self.ranks(2, "--resume", "-o", "killed")
+        self.assertEqual(pathlib.Path("killed/metrics.jsonl").read_bytes(), pathlib.Path("whole/metrics.jsonl").read_bytes())
+
+    def start(self, ranks, *arguments):
+        return subprocess.Popen(self.command(ranks, *arguments), env=self.environment, stdout=subprocess.DEVNULL,
+                                stderr=subprocess.PIPE, text=True)
+
+    def processes(self, mpirun):
+        return [int(word) for word in subprocess.run(["pgrep", "-P", str(mpirun.pid)], capture_output=True, text=True).stdout.split()]
+
+    def test_a_dead_rank_ends_the_job(self):
+        process = self.start(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000", "-o", "run")
+        while not (pathlib.Path("run/metrics.jsonl").exists() and pathlib.Path("run/metrics.jsonl").stat().st_size > 200):
+            self.assertIsNone(process.poll())
+            time.sleep(0.02)
+        os.kill(self.processes(process)[1], signal.SIGKILL)
+        error = process.communicate(timeout=30)[1]
+        self.assertNotEqual(process.returncode, 0)
+        self.assertIn("rank 1", error)
+        self.assertEqual(self.json("runs", "run")[0]["status"], "interrupted")
+
+    def test_bad_input(self):
+        for arguments, status, message in [
+                (["classify", "photos", "-m", VIT, "-b", "3", "-o", "a"], 64, "a batch of 3 does not divide among 2 ranks"),
+                (["classify", "none", "-m", VIT, "-o", "a"], 66, "none"),
+                (["selfsup", "photos", "-m", VIT, "-o", "a"], 69, "selfsup runs in one process")]:
+            self.assertIn(message, self.ranks(2, *arguments, status=status).stderr)
+
+
+if __name__ == "__main__":
+    unittest.main()
