@@ -193,6 +193,18 @@ void add_task(CLI::App& parent, const std::string& task, const std::string& summ
   add_shorthand(*command, "--epochs", "epochs", *train, "Times through the data (default: 30)");
   add_shorthand(*command, "--lr", "optimizer.lr", *train, "Learning rate (default: 0.001)");
   add_shorthand(*command, "-b,--batch", "batch", *train, "Images in a step (default: 64)");
+  add_shorthand(*command, "--lora", "lora.rank", *train,
+                "Learn by low-rank factors of this rank, and the classifier (default: 0, all)");
+  command
+      ->add_option_function<std::vector<std::string>>(
+          "--freeze",
+          [train](const std::vector<std::string>& patterns) {
+            train->overrides.push_back(
+                fmt::format("groups.freeze=['{}']", fmt::join(patterns, "', '")));
+          },
+          "What does not learn: patterns of parameters, 'blocks.[0-5].*'")
+      ->type_name("PATTERN")
+      ->group("Recipe");
   common.add_output(*command);
   command->footer("Example:\n" + examples);
   command->callback([train, task, &common] {

@@ -21,6 +21,15 @@
 
 namespace ocelli {
 
+// Low-rank adaptation (Hu et al., arXiv 2106.09685): a weight W [out, in] stays as it is, and
+// W + (alpha / rank) B A stands in its place, with A [rank, in] and B [out, rank].
+struct LoraOptions {
+  int64_t rank = 8;
+  double alpha = 8;
+  // Of fnmatch(3), over the whole name; none: the queries and values of attention.
+  std::vector<std::string> targets = {};
+};
+
 class TrainableModel {
  public:
   // Towers that are folders of their own (ModelFolder::towers) are left out: they do not learn.
@@ -30,7 +39,8 @@ class TrainableModel {
   const ModelFolder& folder() const { return folder_; }
   const Family& family() const { return *family_; }
 
-  // Names of what can learn, sorted: floating-point tensors without the statistics of batch norms.
+  // Names of what can learn, sorted: floating-point tensors without the statistics of batch norms;
+  // after add_lora, the A and B, and the classifier.
   const std::vector<std::string>& parameters() const { return parameters_; }
   const std::map<std::string, Tensor, std::less<>>& tensors() const { return tensors_; }
   const Tensor& tensor(std::string_view name) const;  // throws not_found
@@ -44,11 +54,17 @@ class TrainableModel {
   void set_classifier(const std::vector<std::string>& labels, const Tensor& weight,
                       const Tensor& bias);
 
+  // From here on the targets learn by A ("NAME.lora_A", uniform within 1 / sqrt(in)) and B (zeros)
+  // alone, and of the rest the classifier learns. Throws invalid_argument naming a pattern that
+  // matches no matrix, and unsupported for a model without queries and values.
+  void add_lora(const LoraOptions& options, uint64_t seed);
+
   void watch(Tape& tape) const;
 
   std::unique_ptr<Model> build() const;
 
-  // Into an existing folder: an ordinary model folder of the same layout, weights last.
+  // Into an existing folder: an ordinary model folder of the same layout, weights last. Products
+  // B A are added to their weights; A and B themselves go into training/ besides.
   void save(const std::filesystem::path& folder) const;
   // The weights that save() wrote. Throws corrupt_data where they are not this model's.
   void load(const std::filesystem::path& folder);
@@ -58,11 +74,16 @@ class TrainableModel {
   void take_tensors();
   void set_labels(const std::vector<std::string>& labels);
   std::string checkpoint_name() const;
+  std::vector<std::string> classifier() const;  // names of weights, those that there are
+  std::map<std::string, Tensor, std::less<>> merged() const;
 
   ModelFolder folder_;
   const Family* family_;
   std::map<std::string, Tensor, std::less<>> tensors_;
   std::vector<std::string> parameters_;
+  std::map<std::string, Tensor, std::less<>> lora_;  // A and B, by their names
+  std::vector<std::string> lora_targets_;
+  float lora_scale_ = 0;
 };
 
 }  // namespace ocelli

@@ -230,6 +230,11 @@ class Locked final : public Objective {
 Trained train_projections(TrainableModel& model, const CaptionData& data,
                           const Tokenizer& tokenizer, const TrainRecipe& recipe,
                           const TrainOptions& options) {
+  check(recipe.lora.rank == 0,
+        "lora.rank is {}; towers that are folders do not learn, and projections learn whole",
+        recipe.lora.rank);
+  check(recipe.accumulate == 1, "accumulate is {}; a step of projections is one batch",
+        recipe.accumulate);
   ModelFolder whole = model.folder();
   join_towers(whole);
   std::optional<Classes> classes;

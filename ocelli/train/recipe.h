@@ -17,6 +17,7 @@ namespace ocelli {
 struct TrainRecipe {
   uint64_t seed = 0;
   int64_t epochs = 30, batch = 64;
+  int64_t accumulate = 1;     // batches of a step
   double clip_grad_norm = 0;  // 0: not clipped
   double average = 0;         // momentum of averaged weights; 0: none are kept
   double label_smoothing = 0;
@@ -35,6 +36,11 @@ struct TrainRecipe {
     std::vector<std::string> freeze, no_decay;
     std::vector<std::string> lr_scale;  // "pattern=factor"
   } groups;
+  struct {
+    int64_t rank = 0;  // 0: all weights learn
+    double alpha = 8;
+    std::vector<std::string> targets;
+  } lora;
   struct {
     std::string name = "cosine";
     double warmup_epochs = 0, warmup_start = 0, last = 0;  // learning rates

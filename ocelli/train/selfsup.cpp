@@ -70,6 +70,10 @@ void check_recipe(const TrainRecipe& recipe, int64_t patch) {
         recipe.schedule.name);
   check(recipe.average == 0, "average is {}; self-supervised training has a teacher for that",
         recipe.average);
+  check(recipe.lora.rank == 0, "lora.rank is {}; self-supervised training learns all weights",
+        recipe.lora.rank);
+  check(recipe.accumulate == 1, "accumulate is {}; in self-supervised training a step is one batch",
+        recipe.accumulate);
   check(recipe.batch >= 2, "batch is {}; self-supervised training compares two images or more",
         recipe.batch);
   for (const auto& [key, size] : {std::pair("global_crops_size", s.global_crops_size),

@@ -7,6 +7,7 @@
 #include <limits>
 #include <map>
 
+#include "ocelli/base/log.h"
 #include "ocelli/data/random.h"
 #include "ocelli/nn/drop_path.h"
 #include "ocelli/ops/elementwise.h"
@@ -27,13 +28,14 @@ class Training {
  public:
   Training(TrainableModel& model, Objective& objective, std::shared_ptr<const Dataset> dataset,
            LoaderOptions loading, const TrainRecipe& recipe, const TrainOptions& options)
-      : model_(model),
+      : model_(with_lora(model, recipe)),
         objective_(objective),
         recipe_(recipe),
         options_(options),
         parameters_(grouped(model, objective, recipe)),
         optimizer_(parameters_, method_of(recipe)),
-        steps_per_epoch_(steps_per_epoch(*dataset, loading)),
+        steps_per_epoch_((steps_per_epoch(*dataset, loading) + recipe.accumulate - 1) /
+                         recipe.accumulate),
         total_(recipe.epochs * steps_per_epoch_),
         schedule_(schedule_of(recipe, steps_per_epoch_)),
         every_(std::max<int64_t>(1, std::llround(recipe.checkpoints.every_epochs *
@@ -47,7 +49,11 @@ class Training {
                              .metric = objective.best()},
                    options.resume);
     }
-    if (recipe.average > 0) average_ = std::make_unique<TrainableModel>(copy_of(model));
+    if (recipe.average > 0) {
+      average_ = std::make_unique<TrainableModel>(model.folder());
+      with_lora(*average_, recipe);
+    }
+    say_what_learns();
     const LoaderState state = restore();
     loader_ = std::make_unique<Loader>(std::move(dataset), std::move(loading), state);
   }
@@ -77,8 +83,23 @@ class Training {
     return parameters;
   }
 
-  static TrainableModel copy_of(const TrainableModel& model) {
-    return TrainableModel(model.folder());
+  static TrainableModel& with_lora(TrainableModel& model, const TrainRecipe& recipe) {
+    const auto& l = recipe.lora;
+    if (l.rank > 0) model.add_lora({l.rank, l.alpha, l.targets}, recipe.seed);
+    return model;
+  }
+
+  void say_what_learns() const {
+    int64_t learning = 0, all = 0;
+    for (const auto& [name, tensor] : model_.tensors()) all += tensor.numel();
+    for (const Parameter& parameter : parameters_) {
+      if (!model_.tensors().contains(parameter.name)) all += parameter.value.numel();
+      if (!parameter.frozen) learning += parameter.value.numel();
+    }
+    if (recipe_.lora.rank == 0 && recipe_.groups.freeze.empty()) return;
+    ocelli::log(LogLevel::info,
+                fmt::format("{} of {} parameters learn ({:.2f} %)", learning, all,
+                            100 * static_cast<double>(learning) / static_cast<double>(all)));
   }
 
   LoaderState restore() {
@@ -104,22 +125,52 @@ class Training {
   void advance() {
     throw_if_cancelled();
     const auto begin = Clock::now();
-    const std::optional<Batch> batch = loader_->next();
+    std::optional<Batch> batch = loader_->next();
     if (!batch) return;
-    const double loss = learn(*batch);
+    Mean mean;
+    for (int64_t i = 0; batch; ++i) {
+      differentiate(*batch, i, mean);
+      batch.reset();
+      if (i + 1 < recipe_.accumulate) batch = loader_->next();  // none: the epoch ends
+    }
+    const double loss = mean.loss;
+    learn(ranks_.size() > 1 ? mean_over_ranks(mean.gradients) : mean.gradients);
     ++step_;
     const std::chrono::duration<double> took = Clock::now() - begin;
     std::vector<Metric> values = {
         {"loss", loss}, {"lr", sizes(step_ - 1).lr}, {"grad_norm", norm_}};
     std::ranges::copy(objective_.parts(), std::back_inserter(values));
     log(values,
-        {{"images_per_second", static_cast<double>(batch->size() * ranks_.size()) / took.count()}});
+        {{"images_per_second", static_cast<double>(mean.images * ranks_.size()) / took.count()}});
     if (options_.progress) options_.progress(step_, total_);
     if (step_ % steps_per_epoch_ == 0) evaluate();
     if (step_ % every_ == 0 || step_ == total_) checkpoint();
   }
 
-  double learn(const Batch& batch) {
+  // Over the images of a step.
+  struct Mean {
+    int64_t images = 0;
+    double loss = 0;
+    std::vector<Tensor> gradients = {};
+
+    void add(int64_t count, double of_loss, const std::vector<Tensor>& of_gradients) {
+      images += count;
+      const double share = static_cast<double>(count) / static_cast<double>(images);
+      loss += (of_loss - loss) * share;
+      if (gradients.empty()) {
+        gradients = of_gradients;
+        return;
+      }
+      for (size_t i = 0; i < gradients.size(); ++i) {
+        Tensor& mean = gradients[i];
+        if (!mean.defined()) continue;  // no batch has one
+        mean = mean + (of_gradients[i] - mean) * static_cast<float>(share);
+      }
+    }
+  };
+
+  // Batch `number` of the step.
+  void differentiate(const Batch& batch, int64_t number, Mean& mean) {
     std::optional<backend::UseBackend> products;
     if (options_.precision != backend::Precision::f32) {
       products.emplace(backend::cpu(options_.precision));
@@ -132,7 +183,7 @@ class Training {
         if (!parameter.frozen) tape.watch(parameter.value);
       }
       const std::unique_ptr<Model> built = model_.build();
-      const Tensor value = loss_of(*built, batch);
+      const Tensor value = loss_of(*built, batch, number);
       loss = mean_over_ranks(value.data<float>()[0]);
       if (!std::isfinite(loss)) {
         const auto bad = first_non_finite(parameters_, values());
@@ -143,7 +194,10 @@ class Training {
       const Gradients found = tape.backward(value);
       for (const Parameter& parameter : parameters_) gradients.push_back(found(parameter.value));
     }
-    if (ranks_.size() > 1) gradients = mean_over_ranks(gradients);
+    mean.add(batch.size(), loss, gradients);
+  }
+
+  void learn(const std::vector<Tensor>& gradients) {
     const double most = recipe_.clip_grad_norm > 0 ? recipe_.clip_grad_norm
                                                    : std::numeric_limits<double>::infinity();
     try {
@@ -154,7 +208,6 @@ class Training {
     optimizer_.step(gradients, sizes(step_));
     objective_.after_step(model_, step_);
     if (average_) update_average(parameters_of(*average_), parameters_of(model_), recipe_.average);
-    return loss;
   }
 
   double mean_over_ranks(float value) const {
@@ -173,9 +226,9 @@ class Training {
     return means;
   }
 
-  Tensor loss_of(const Model& built, const Batch& batch) {
-    DropPath drop(recipe_.drop_path,
-                  keyed_rng({recipe_.seed, kDropPath, static_cast<uint64_t>(step_)}));
+  Tensor loss_of(const Model& built, const Batch& batch, int64_t number) {
+    const auto batches = static_cast<uint64_t>(step_ * recipe_.accumulate + number);
+    DropPath drop(recipe_.drop_path, keyed_rng({recipe_.seed, kDropPath, batches}));
     const Recompute recompute(recipe_.grad_checkpointing);
     const Tensor loss = objective_.loss(model_, built, batch, step_);
     if (recipe_.drop_path > 0 && !drop.was_used()) {

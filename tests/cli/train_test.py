@@ -153,6 +153,32 @@ class Train(Case):
         self.kill(["classify", "photos", "-m", VIT, *FAST, *often], kills=20)
         self.assert_same("step-00000120", "model.safetensors", "training/optimizer.safetensors", "training/average/model.safetensors")
 
+    def test_lora_killed_ends_as_if_undisturbed(self):
+        options = ["--epochs", "30", "--lora", "4", "--set", "accumulate=2", "-b", "2", "--set", "checkpoints.every_epochs=0.7",
+                   "--set", "average=0.9"]
+        self.train("-o", "whole", *options)
+        self.kill(["classify", "photos", "-m", VIT, *FAST, *options], kills=5)
+        self.assert_same("step-00000090", "model.safetensors", "training/lora.safetensors", "training/optimizer.safetensors",
+                         "training/average/model.safetensors")
+
+    def test_lora_and_freeze_say_what_learns(self):
+        result = self.train("-o", "run", "--epochs", "10", "--lora", "4", "--lr", "0.03")
+        self.assertRegex(result.stderr, r"\d+ of \d+ parameters learn \(\d")
+        losses = [line["loss"] for line in metrics("run") if "loss" in line]
+        self.assertLess(sum(losses[-6:]), sum(losses[:6]))
+        self.json("classify", "photos", "-m", result.stdout.split()[-1])
+        self.assertIn("parameters learn", self.train("-o", "b", "--epochs", "1", "--freeze", "*.weight", "*.bias").stderr)
+        error = self.train("-o", "c", "--lora", "4", "--set", "lora.targets=['*nowhere']", status=64).stderr
+        self.assertIn("'*nowhere'", error)
+
+    def test_two_batches_are_one_twice_as_large(self):
+        for run, batch in {"two": ["-b", "4", "--set", "accumulate=2"], "one": ["-b", "8"]}.items():
+            self.train("-o", run, "--epochs", "5", "--lr", "1e-3", *batch)
+        two, one = metrics("two"), metrics("one")
+        self.assertEqual((len(two), len(one)), (10, 10))
+        for a, b in zip(two, one):
+            self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-5 * b["loss"])
+
     def kill(self, arguments, kills):
         """The run in killed/, with so many deaths at random moments."""
         arguments = [*arguments, "-o", "killed"]
