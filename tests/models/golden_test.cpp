@@ -14,13 +14,12 @@
 #include "ocelli/models/registry.h"
 #include "ocelli/ops/attention.h"
 #include "ocelli/tensor/convert.h"
+#include "tests/support.h"
 
 namespace ocelli {
 namespace {
 
 namespace fs = std::filesystem;
-
-const fs::path kGoldens = fs::path(OCELLI_SOURCE_DIR) / "tests" / "goldens";
 
 std::vector<std::string> cases() {
   std::vector<std::string> names;

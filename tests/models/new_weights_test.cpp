@@ -9,13 +9,12 @@
 
 #include "ocelli/base/file.h"
 #include "ocelli/models/trainable.h"
+#include "tests/support.h"
 
 namespace ocelli {
 namespace {
 
 namespace fs = std::filesystem;
-
-const fs::path kGoldens = fs::path(OCELLI_SOURCE_DIR) / "tests" / "goldens";
 
 class NewWeights : public testing::Test {
  protected:

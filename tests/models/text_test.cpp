@@ -11,15 +11,14 @@
 #include "ocelli/models/registry.h"
 #include "ocelli/tensor/convert.h"
 #include "ocelli/text/tokenizer.h"
+#include "tests/support.h"
 
 namespace ocelli {
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kGoldens = fs::path(OCELLI_SOURCE_DIR) / "tests" / "goldens";
-
-std::vector<std::string> cases() {
+std::vector<std::string> text_cases() {
   std::vector<std::string> names;
   for (const auto& entry : fs::directory_iterator(kGoldens)) {
     if (fs::exists(entry.path() / "texts.json")) names.push_back(entry.path().filename());
@@ -65,7 +64,7 @@ TEST_P(TextToEmbedding, EqualsTheReferenceLibrary) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Case, TextToEmbedding, testing::ValuesIn(cases()),
+INSTANTIATE_TEST_SUITE_P(Case, TextToEmbedding, testing::ValuesIn(text_cases()),
                          [](const auto& c) { return c.param; });
 
 }  // namespace

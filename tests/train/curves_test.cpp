@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "ocelli/base/error.h"
+#include "tests/support.h"
 
 namespace ocelli {
 namespace {
@@ -26,15 +27,6 @@ int64_t pixels_of(const Image& image, Color c) {
     count += p[0] == c.red && p[1] == c.green && p[2] == c.blue;
   }
   return count;
-}
-
-std::string complaint(const auto& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
 }
 
 TEST(Curves, AChartAMetricAndACurveARun) {

@@ -13,17 +13,16 @@
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/contrastive.h"
 #include "ocelli/train/optimizer.h"
+#include "tests/support.h"
 
 namespace ocelli {
 namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kFolder = fs::path(OCELLI_SOURCE_DIR) / "tests" / "goldens";
-
 std::vector<std::string> names_with(const char* file) {
   std::vector<std::string> names;
-  for (const auto& entry : fs::directory_iterator(kFolder)) {
+  for (const auto& entry : fs::directory_iterator(kGoldens)) {
     if (fs::exists(entry.path() / file)) {
       names.push_back(entry.path().filename());
     }
@@ -56,7 +55,7 @@ Tensor loss_of(const TrainableModel& trained, const Safetensors& batch) {
 class GradientGolden : public testing::TestWithParam<std::string> {};
 
 TEST_P(GradientGolden, EqualsPyTorch) {
-  const fs::path folder = kFolder / GetParam();
+  const fs::path folder = kGoldens / GetParam();
   const Safetensors expected(folder / "gradients.safetensors");
   const TrainableModel trained(open(folder));
   Tape tape;
@@ -95,7 +94,7 @@ TEST_P(GradientGolden, EqualsPyTorch) {
 
 // The same function is computed again, so the gradients are the same bits.
 TEST_P(GradientGolden, OfBlocksThatAreComputedAgainAreTheSame) {
-  const fs::path folder = kFolder / GetParam();
+  const fs::path folder = kGoldens / GetParam();
   const Safetensors batch(folder / "gradients.safetensors");
   std::vector<Gradients> gradients;
   const TrainableModel trained(open(folder));
@@ -126,7 +125,7 @@ TEST_P(GradientGolden, OfBf16PointTheSameWay) {
   if (GetParam().starts_with("efficientnet")) {
     GTEST_SKIP() << "batch norms over twelve values a channel magnify what rounding does";
   }
-  const fs::path folder = kFolder / GetParam();
+  const fs::path folder = kGoldens / GetParam();
   const Safetensors expected(folder / "gradients.safetensors");
   const TrainableModel trained(open(folder));
   const backend::UseBackend scope(backend::cpu(backend::Precision::bf16));
@@ -155,7 +154,7 @@ TEST_P(GradientGolden, OfBf16PointTheSameWay) {
 class LossesGolden : public testing::TestWithParam<std::string> {};
 
 TEST_P(LossesGolden, TwentyStepsOfAdamWEqualPyTorch) {
-  const fs::path folder = kFolder / GetParam();
+  const fs::path folder = kGoldens / GetParam();
   const Safetensors batch(folder / "losses.safetensors");
   const TrainableModel trained(open(folder));
   std::vector<Parameter> parameters;

@@ -10,14 +10,13 @@
 #include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/optimizer.h"
+#include "tests/support.h"
 #include "tests/support/temp_folder.h"
 
 namespace ocelli {
 namespace {
 
 namespace fs = std::filesystem;
-
-const fs::path kGoldens = fs::path(OCELLI_SOURCE_DIR) / "tests" / "goldens";
 
 TrainableModel open(const char* name) {
   return TrainableModel(ModelFolder::open(kGoldens / name / "model.safetensors"));

@@ -13,12 +13,13 @@
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/parameter_groups.h"
+#include "tests/support.h"
 #include "tests/support/temp_folder.h"
 
 namespace ocelli {
 namespace {
 
-const std::string kGoldens = OCELLI_SOURCE_DIR "/tests/goldens/train/";
+const std::string kOptimizerGoldens = OCELLI_SOURCE_DIR "/tests/goldens/train/";
 const std::vector<std::string> kNames = {"blocks.0.weight", "blocks.0.bias", "head.weight", "idle"};
 constexpr int kSteps = 10;
 
@@ -53,15 +54,6 @@ void expect_near(const Tensor& value, const Tensor& expected, const std::string&
   }
 }
 
-std::string complaint(const auto& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
-
 struct Case {
   std::string name;
   Method method;
@@ -88,7 +80,7 @@ void run_steps(Optimizer& optimizer, const Safetensors& goldens, int from, int t
 }
 
 TEST(Optimizer, StepsAreThoseOfTheReference) {
-  const Safetensors goldens(kGoldens + "steps.safetensors");
+  const Safetensors goldens(kOptimizerGoldens + "steps.safetensors");
   for (const Case& c : kCases) {
     Optimizer optimizer(parameters(goldens, "start."), c.method);
     const auto compare = [&](int step) {
@@ -105,7 +97,7 @@ TEST(Optimizer, StepsAreThoseOfTheReference) {
 }
 
 TEST(Optimizer, GoesOnFromAFileAsIfNothingHadHappened) {
-  const Safetensors goldens(kGoldens + "steps.safetensors");
+  const Safetensors goldens(kOptimizerGoldens + "steps.safetensors");
   const TempFolder folder;
   for (const Case& c : kCases) {
     Optimizer undisturbed(parameters(goldens, "start."), c.method);
@@ -129,7 +121,7 @@ TEST(Optimizer, GoesOnFromAFileAsIfNothingHadHappened) {
 }
 
 TEST(Optimizer, RefusesAStateThatIsNotItsOwn) {
-  const Safetensors goldens(kGoldens + "steps.safetensors");
+  const Safetensors goldens(kOptimizerGoldens + "steps.safetensors");
   const TempFolder folder;
   const std::string file = (folder / "state.safetensors").string();
   Optimizer adamw(parameters(goldens, "start."), AdamW{});
@@ -212,7 +204,7 @@ TEST(Optimizer, IsTheSameForAnyNumberOfThreads) {
 }
 
 TEST(ClipGradNorm, IsTorchs) {
-  const Safetensors goldens(kGoldens + "steps.safetensors");
+  const Safetensors goldens(kOptimizerGoldens + "steps.safetensors");
   const auto p = parameters(goldens, "start.");
   std::vector<Tensor> g;
   for (const std::string& name : kNames) g.push_back(copied(goldens.load("unclipped." + name)));
@@ -252,7 +244,7 @@ TEST(ClipGradNorm, NamesTheFirstGradientThatIsNoNumber) {
 }
 
 TEST(UpdateAverage, IsTorchs) {
-  const Safetensors goldens(kGoldens + "steps.safetensors");
+  const Safetensors goldens(kOptimizerGoldens + "steps.safetensors");
   const Tensor start = copied(goldens.load("start.blocks.0.weight"));
   const std::vector<Parameter> average = {{.name = "w", .value = start}};
   const std::vector<Parameter> p = {
@@ -272,7 +264,7 @@ std::vector<Parameter> named(const std::vector<std::string>& names) {
 }
 
 TEST(ParameterGroups, AreTimms) {
-  const auto goldens = nlohmann::json::parse(read_file(kGoldens + "groups.json"));
+  const auto goldens = nlohmann::json::parse(read_file(kOptimizerGoldens + "groups.json"));
   for (const auto& [model, groups] : goldens.items()) {
     std::vector<Parameter> p;
     for (const auto& [name, group] : groups.items()) {

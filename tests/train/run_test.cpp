@@ -9,21 +9,13 @@
 #include "ocelli/base/error.h"
 #include "ocelli/base/file.h"
 #include "ocelli/image/canvas.h"
+#include "tests/support.h"
 #include "tests/support/temp_folder.h"
 
 namespace ocelli {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::string complaint(const auto& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 const RunConfig kConfig = {.text = "seed = 1\n", .total_steps = 100, .keep = 2, .metric = "top1"};
 

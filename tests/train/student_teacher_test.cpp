@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "ocelli/base/rng.h"
+#include "tests/support.h"
 #include "tests/support/temp_folder.h"
 
 namespace ocelli {
@@ -13,7 +14,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-const fs::path kGoldens = fs::path(OCELLI_SOURCE_DIR) / "tests" / "goldens";
 const DinoHeadSizes kSizes = {.hidden = 12, .bottleneck = 6, .prototypes = 10};
 
 TrainableModel golden(const char* name) {
