@@ -12,7 +12,7 @@ using Resize = ImageProcessor::Resize;
 using Crop = ImageProcessor::Crop;
 using Triple = std::array<float, 3>;
 
-constexpr Triple kHalf = {0.5f, 0.5f, 0.5f};
+constexpr Triple kHalves = {0.5f, 0.5f, 0.5f};
 constexpr Triple kClipMean = {0.48145466f, 0.4578275f, 0.40821073f};
 constexpr Triple kClipStd = {0.26862954f, 0.26130258f, 0.27577711f};
 constexpr Triple kImagenetMean = {0.485f, 0.456f, 0.406f}, kImagenetStd = {0.229f, 0.224f, 0.225f};
@@ -87,12 +87,12 @@ const Defaults& defaults_of(const std::string& type) {
       {"CLIP", Resize::shortest, 224, 224, true, Filter::bicubic, kClipMean, kClipStd},
       {"ChineseCLIP", Resize::shortest, 224, 224, true, Filter::bicubic, kClipMean, kClipStd},
       {"Bit", Resize::shortest, 224, 224, true, Filter::bicubic, kClipMean, kClipStd},
-      {"ViT", Resize::exact, 224, 224, false, Filter::bilinear, kHalf, kHalf},
-      {"DeiT", Resize::exact, 256, 224, true, Filter::bicubic, kHalf, kHalf},
+      {"ViT", Resize::exact, 224, 224, false, Filter::bilinear, kHalves, kHalves},
+      {"DeiT", Resize::exact, 256, 224, true, Filter::bicubic, kHalves, kHalves},
       {"DINOv3ViT", Resize::exact, 224, 224, false, Filter::bilinear, kImagenetMean, kImagenetStd},
-      {"ConvNext", Resize::shortest, 384, 384, false, Filter::bicubic, kHalf, kHalf},
-      {"EfficientNet", Resize::exact, 346, 289, false, Filter::bicubic, kHalf, kHalf},
-      {"", Resize::exact, 224, 224, false, Filter::bicubic, kHalf, kHalf},
+      {"ConvNext", Resize::shortest, 384, 384, false, Filter::bicubic, kHalves, kHalves},
+      {"EfficientNet", Resize::exact, 346, 289, false, Filter::bicubic, kHalves, kHalves},
+      {"", Resize::exact, 224, 224, false, Filter::bicubic, kHalves, kHalves},
   };
   return *std::ranges::find_if(kAll, [&](const Defaults& d) { return type.starts_with(d.type); });
 }

@@ -11,7 +11,7 @@ namespace ocelli {
 
 namespace {
 
-thread_local AttentionObserver* innermost = nullptr;
+thread_local AttentionObserver* observer = nullptr;
 
 void check_queries(const Tensor& q, const Tensor& k, const AttentionOptions& options) {
   check(q.rank() == 4 && k.rank() == 4 && k.size(0) == q.size(0) && k.size(2) == q.size(2) &&
@@ -93,7 +93,7 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v,
   check(k.dtype() == q.dtype() && v.dtype() == q.dtype() &&
             (q.dtype() == DType::f32 || q.dtype() == DType::bf16),
         "attention: q is {}, k {} and v {}", q.dtype(), k.dtype(), v.dtype());
-  if (innermost) innermost->observe_(innermost->calls_++, q, k, options);
+  if (observer) observer->observe_(observer->calls_++, q, k, options);
   const Tensor y = Tensor::empty({batch, nq, heads, v.size(3)}, q.dtype());
   count_flops(2 * batch * heads * nq * nk * (q.size(3) + v.size(3)));
   backend::current().attention(y, q, k, v, Arguments(q, options).params);
@@ -122,11 +122,11 @@ Tensor attention_weights(const Tensor& q, const Tensor& k, const AttentionOption
 }
 
 AttentionObserver::AttentionObserver(Observe observe)
-    : observe_(std::move(observe)), outer_(innermost) {
-  innermost = this;
+    : observe_(std::move(observe)), outer_(observer) {
+  observer = this;
 }
 AttentionObserver::~AttentionObserver() {
-  innermost = outer_;
+  observer = outer_;
 }
 
 }  // namespace ocelli

@@ -2,19 +2,19 @@
 
 namespace ocelli {
 namespace {
-thread_local FlopCounter* innermost = nullptr;
+thread_local FlopCounter* counter = nullptr;
 }
 
-FlopCounter::FlopCounter() : outer_(innermost) {
-  innermost = this;
+FlopCounter::FlopCounter() : outer_(counter) {
+  counter = this;
 }
 FlopCounter::~FlopCounter() {
-  innermost = outer_;
+  counter = outer_;
   count_flops(total_);
 }
 
 void count_flops(int64_t flops) {
-  if (innermost) innermost->total_ += flops;
+  if (counter) counter->total_ += flops;
 }
 
 }  // namespace ocelli
