@@ -181,8 +181,7 @@ void TrainableModel::add_lora(const LoraOptions& options, uint64_t seed) {
          folder_.path.string());
   }
   std::ranges::sort(lora_targets_);
-  const auto repeated = std::ranges::unique(lora_targets_);
-  lora_targets_.erase(repeated.begin(), repeated.end());
+  lora_targets_.erase(std::unique(lora_targets_.begin(), lora_targets_.end()), lora_targets_.end());
   lora_scale_ = static_cast<float>(options.alpha / static_cast<double>(options.rank));
   parameters_ = head;
   Rng rng(seed, kLoraStream);
