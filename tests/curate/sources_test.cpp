@@ -1,7 +1,9 @@
 // What goes in: tables; what outlives a kill; borders; the views of the report.
 #include "ocelli/curate/sources.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -16,15 +18,20 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Of this process: tests run side by side.
+std::string path(const std::string& name) {
+  return fmt::format("{}sources_{}/{}", testing::TempDir(), ::getpid(), name);
+}
+
 std::vector<Source> sources_of(const std::string& name, const std::string& text) {
-  const std::string file = testing::TempDir() + name;
+  const std::string file = path(name);
+  const struct Folder {
+    Folder() { fs::create_directories(path("")); }
+    ~Folder() { fs::remove_all(path("")); }
+  } folder;
   write_file(file, text);
   std::istringstream nothing;
   return list_sources({&file, 1}, nothing);
-}
-
-std::string path(const std::string& name) {
-  return testing::TempDir() + name;
 }
 
 TEST(Sources, ReadsTables) {
