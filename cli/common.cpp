@@ -123,6 +123,13 @@ CLI::Option* add_choice(CLI::App& command, const std::string& names, std::string
       ->type_name("");
 }
 
+ClassImages read_classes(const std::string& path, const std::string& option) {
+  ImageList data = read_image_list(path);
+  auto* images = std::get_if<ClassImages>(&data);
+  check(images, "{}{}: holds captions; classes are needed", option, path);
+  return std::move(*images);
+}
+
 void print_json(const nlohmann::ordered_json& json) {
   hide_progress_bar();
   fmt::print("{}\n", json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace));

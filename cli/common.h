@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "cli/progress.h"
+#include "ocelli/data/image_list.h"
 #include "ocelli/engine/open.h"
 #include "ocelli/engine/pipeline.h"
 
@@ -50,6 +51,9 @@ constexpr const char *kFile = "FILE", *kFolder = "FOLDER", *kModel = "MODEL", *k
 // An option that takes one of a few words.
 CLI::Option* add_choice(CLI::App& command, const std::string& names, std::string& value,
                         const std::vector<std::string>& choices, const std::string& description);
+
+// Images with classes; `option` is named where the file holds captions.
+ClassImages read_classes(const std::string& path, const std::string& option = "");
 
 // Bytes of names that are not UTF-8 are replaced.
 void print_json(const nlohmann::ordered_json& json);

@@ -13,13 +13,6 @@ struct Eval {
   std::string data, train, labels, templates = "none", confusion;
 };
 
-ClassImages read_class_images(const std::string& path) {
-  ImageList data = read_image_list(path);
-  auto* images = std::get_if<ClassImages>(&data);
-  check(images, "--train {}: holds captions; classes are needed", path);
-  return std::move(*images);
-}
-
 void classify(const Eval& options, const ClassImages& images, Common& common) {
   Common::check_output(options.confusion);
   const auto opened = common.open();
@@ -54,7 +47,7 @@ void measure(const Eval& options, const ClassImages& images, Common& common) {
         "eval: --labels, --templates and --confusion do not go with --train, which measures "
         "features");
   const FeatureEvaluation result = evaluate_features(
-      *common.open(), read_class_images(options.train), images,
+      *common.open(), read_classes(options.train, "--train "), images,
       common.run_options("embedding the training images"), common.run_options("embedding images"));
   const double count = static_cast<double>(std::max<int64_t>(result.count, 1));
   if (common.json) {

@@ -12,13 +12,6 @@ struct Knn {
   KnnOptions options;
 };
 
-ClassImages read_classes(const std::string& path) {
-  ImageList data = read_image_list(path);
-  auto* images = std::get_if<ClassImages>(&data);
-  check(images, "{}: holds captions; classes are needed", path);
-  return std::move(*images);
-}
-
 void run(const Knn& knn, Common& common) {
   const ClassImages train = read_classes(knn.train), test = read_classes(knn.test);
   KnnOptions options = knn.options;

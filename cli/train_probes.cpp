@@ -11,13 +11,6 @@ struct Probes {
   ProbeOptions options;
 };
 
-ClassImages labelled(const std::string& path) {
-  ImageList data = read_image_list(path);
-  auto* images = std::get_if<ClassImages>(&data);
-  check(images, "{}: holds captions; classes are needed", path);
-  return std::move(*images);
-}
-
 void find_data(Probes& probes) {
   namespace fs = std::filesystem;
   const fs::path data = probes.train;
@@ -40,9 +33,9 @@ void run(Probes probes, Common& common) {
   if (!probes.features.empty()) options.features = parse_features(probes.features);
   options.train = common.run_options("embedding the training images");
   options.test = common.run_options("embedding the test images");
-  const ClassImages train = labelled(probes.train);
+  const ClassImages train = read_classes(probes.train);
   std::optional<ClassImages> test;
-  if (!probes.test.empty()) test = labelled(probes.test);
+  if (!probes.test.empty()) test = read_classes(probes.test);
   const auto opened = common.open();
   const ProbeResult result = run_probe(*opened, train, test, options);
   if (!probes.output.empty())

@@ -1,22 +1,10 @@
 #include "ocelli/engine/evaluate_features.h"
 
-#include <numeric>
-
 #include "ocelli/engine/knn.h"
 #include "ocelli/engine/logistic_regression.h"
 #include "ocelli/engine/retrieval.h"
 
 namespace ocelli {
-namespace {
-
-int64_t count_linear(const Tensor& rows, const std::vector<int64_t>& labels, int64_t classes,
-                     const Tensor& asked, const std::vector<int64_t>& truth) {
-  const auto answers = predict(fit_best_logistic_regression(rows, labels, classes), asked);
-  return std::inner_product(answers.begin(), answers.end(), truth.begin(), int64_t{0}, std::plus{},
-                            std::equal_to{});
-}
-
-}  // namespace
 
 FeatureEvaluation evaluate_features(const OpenModel& opened, const ClassImages& train,
                                     const ClassImages& test, const RunOptions& train_run,
@@ -33,7 +21,8 @@ FeatureEvaluation evaluate_features(const OpenModel& opened, const ClassImages& 
   result.train = std::ssize(labels);
   result.count = std::ssize(truth);
   result.classes = std::ssize(train.classes);
-  result.linear_top1 = count_linear(known.rows, labels, result.classes, asked.rows, truth);
+  const auto planes = fit_best_logistic_regression(known.rows, labels, result.classes);
+  result.linear_top1 = count_right(predict(planes, asked.rows), truth);
   result.knn_top1 = count_knn(known.rows, labels, asked.rows, truth).top1;
   result.mean_average_precision = mean_average_precision(asked.rows, truth);
   return result;

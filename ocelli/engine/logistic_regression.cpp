@@ -109,15 +109,6 @@ int proceed(void* instance, const double*, const double*, double, double, double
   return static_cast<Call*>(instance)->error ? 1 : 0;
 }
 
-Tensor rows_at(const Tensor& rows, std::span<const int64_t> which) {
-  const int64_t width = rows.size(1);
-  const Tensor taken = Tensor::empty({std::ssize(which), width});
-  for (size_t i = 0; i < which.size(); ++i)
-    std::copy_n(rows.data<float>() + which[i] * width, width,
-                taken.data<float>() + static_cast<int64_t>(i) * width);
-  return taken;
-}
-
 }  // namespace
 
 LogisticRegression fit_logistic_regression(const Tensor& rows, const std::vector<int64_t>& class_of,
@@ -153,15 +144,11 @@ LogisticRegression fit_best_logistic_regression(const Tensor& rows,
     const auto order = random_permutation(rng, count);
     const std::span<const int64_t> asked(order.data(), static_cast<size_t>(held)),
         known(order.data() + held, order.size() - static_cast<size_t>(held));
-    std::vector<int64_t> labels, truth;
-    for (const int64_t i : known) labels.push_back(class_of[static_cast<size_t>(i)]);
-    for (const int64_t i : asked) truth.push_back(class_of[static_cast<size_t>(i)]);
-    const Tensor learnt = rows_at(rows, known), held_out = rows_at(rows, asked);
+    const LabelledRows all{rows, class_of}, learnt = all.at(known), held_out = all.at(asked);
     int64_t most = -1;
     for (const double c : candidates) {
-      const auto answers = predict(fit_logistic_regression(learnt, labels, classes, c), held_out);
-      const int64_t right = std::inner_product(answers.begin(), answers.end(), truth.begin(),
-                                               int64_t{0}, std::plus{}, std::equal_to{});
+      const auto planes = fit_logistic_regression(learnt.rows, learnt.class_of, classes, c);
+      const int64_t right = count_right(predict(planes, held_out.rows), held_out.class_of);
       if (right > most) most = right, best = c;
     }
   }
@@ -177,6 +164,22 @@ std::vector<int64_t> predict(const LogisticRegression& planes, const Tensor& row
     classes.push_back(std::ranges::max_element(values) - values.begin());
   }
   return classes;
+}
+
+int64_t count_right(const std::vector<int64_t>& answers, const std::vector<int64_t>& truth) {
+  return std::inner_product(answers.begin(), answers.end(), truth.begin(), int64_t{0}, std::plus{},
+                            std::equal_to{});
+}
+
+LabelledRows LabelledRows::at(std::span<const int64_t> which) const {
+  const int64_t width = rows.size(1);
+  LabelledRows taken{Tensor::empty({std::ssize(which), width}), {}};
+  float* row = taken.rows.data<float>();
+  for (const int64_t i : which) {
+    row = std::copy_n(rows.data<float>() + i * width, width, row);
+    taken.class_of.push_back(class_of[static_cast<size_t>(i)]);
+  }
+  return taken;
 }
 
 }  // namespace ocelli

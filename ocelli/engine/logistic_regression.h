@@ -3,6 +3,7 @@
 // scikit-learn's LogisticRegression.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "ocelli/ops/linear.h"
@@ -28,5 +29,15 @@ LogisticRegression fit_best_logistic_regression(
 
 // The class of each row of [N, D].
 std::vector<int64_t> predict(const LogisticRegression& planes, const Tensor& rows);
+// How many of the classes are those that `truth` has there.
+int64_t count_right(const std::vector<int64_t>& answers, const std::vector<int64_t>& truth);
+
+// Rows [N, D] with the class of each.
+struct LabelledRows {
+  Tensor rows;
+  std::vector<int64_t> class_of;
+
+  LabelledRows at(std::span<const int64_t> which) const;
+};
 
 }  // namespace ocelli

@@ -13,20 +13,17 @@
 namespace ocelli {
 namespace {
 
-// Features of images in memory, with the class of each.
-struct Known {
-  Tensor rows;  // [N, D], as they are
-  std::vector<int64_t> class_of;
-};
-
-Known features_of(const OpenModel& opened, const ClassImages& data, const ProbeOptions& options,
-                  const RunOptions& run, std::vector<ItemError>& errors) {
+// As they are for planes, else of length 1.
+LabelledRows features_of(const OpenModel& opened, const ClassImages& data,
+                         const ProbeOptions& options, const RunOptions& run,
+                         std::vector<ItemError>& errors) {
   std::vector<float> values;
-  Known known;
+  LabelledRows known;
   int64_t width = 0;
+  const bool normalized = options.probe != Probe::linear;
   const Forward forward = [&](const Tensor& pixels) {
-    return options.features ? feature_pixels(opened, pixels, *options.features, {-1}, false)
-                            : embed_pixels(opened, pixels, false);
+    return options.features ? feature_pixels(opened, pixels, *options.features, {-1}, normalized)
+                            : embed_pixels(opened, pixels, normalized);
   };
   const auto failed = run_images(
       opened.processor, data.paths, forward,
@@ -43,17 +40,6 @@ Known features_of(const OpenModel& opened, const ClassImages& data, const ProbeO
   return known;
 }
 
-Known take(const Known& all, const std::vector<int64_t>& which) {
-  const int64_t width = all.rows.size(1);
-  Known taken{Tensor::empty({std::ssize(which), width}), {}};
-  float* row = taken.rows.data<float>();
-  for (const int64_t i : which) {
-    row = std::copy_n(all.rows.data<float>() + i * width, width, row);
-    taken.class_of.push_back(all.class_of[static_cast<size_t>(i)]);
-  }
-  return taken;
-}
-
 // [classes, D], of length 1: the mean of each class's rows, which are of length 1.
 Tensor prototypes(const Tensor& rows, const std::vector<int64_t>& class_of, int64_t classes) {
   const int64_t width = rows.size(1);
@@ -64,12 +50,6 @@ Tensor prototypes(const Tensor& rows, const std::vector<int64_t>& class_of, int6
     for (int64_t j = 0; j < width; ++j) sum[j] += row[j];
   }
   return normalize(sums);
-}
-
-int64_t count_right(const std::vector<int64_t>& answers, const std::vector<int64_t>& truth) {
-  int64_t right = 0;
-  for (size_t i = 0; i < truth.size(); ++i) right += answers[i] == truth[i];
-  return right;
 }
 
 // The images of an episode: `shots` of each class to know, the others.
@@ -91,7 +71,7 @@ Draw draw(const std::vector<std::vector<int64_t>>& of_class, const ProbeOptions&
   return drawn;
 }
 
-std::vector<std::vector<int64_t>> by_class(const Known& known, const ClassImages& data,
+std::vector<std::vector<int64_t>> by_class(const LabelledRows& known, const ClassImages& data,
                                            int64_t shots) {
   std::vector<std::vector<int64_t>> of_class(data.classes.size());
   for (size_t i = 0; i < known.class_of.size(); ++i)
@@ -105,7 +85,7 @@ std::vector<std::vector<int64_t>> by_class(const Known& known, const ClassImages
 }
 
 // Learns from `known`; the share of `asked` that it answers rightly.
-double answer(const Known& known, const Known& asked, const ProbeOptions& options,
+double answer(const LabelledRows& known, const LabelledRows& asked, const ProbeOptions& options,
               ProbeResult& result) {
   const int64_t classes = result.classes;
   int64_t right = 0;
@@ -116,13 +96,11 @@ double answer(const Known& known, const Known& asked, const ProbeOptions& option
                                                           options.seed, {0.001, 0.01, 0.1, 1, 10});
     right = count_right(predict(*planes, asked.rows), asked.class_of);
   } else if (options.probe == Probe::prototype) {
-    // The length of a row does not change which of the scores is the largest.
-    planes = {prototypes(normalize(known.rows), known.class_of, classes), Tensor::zeros({classes})};
+    planes = {prototypes(known.rows, known.class_of, classes), Tensor::zeros({classes})};
     right = count_right(predict(*planes, asked.rows), asked.class_of);
   } else {
-    right = count_knn(normalize(known.rows), known.class_of, normalize(asked.rows), asked.class_of,
-                      {.k = options.k})
-                .top1;
+    right =
+        count_knn(known.rows, known.class_of, asked.rows, asked.class_of, {.k = options.k}).top1;
   }
   if (!result.planes) result.planes = std::move(planes);
   result.train = std::ssize(known.class_of);
@@ -151,8 +129,8 @@ ProbeResult run_probe(const OpenModel& opened, const ClassImages& train,
   result.labels = train.classes;
   std::vector<int64_t> matched;
   if (test) matched = match_classes(*test, train.classes);
-  const Known all = features_of(opened, train, options, options.train, result.errors);
-  Known asked;
+  const LabelledRows all = features_of(opened, train, options, options.train, result.errors);
+  LabelledRows asked;
   if (test) {
     asked = features_of(opened, *test, options, options.test, result.errors);
     for (int64_t& label : asked.class_of) label = matched[static_cast<size_t>(label)];
@@ -170,7 +148,7 @@ ProbeResult run_probe(const OpenModel& opened, const ClassImages& train,
     check(test || !drawn.rest.empty(),
           "train: --shots {} leaves no image to test on; give some with --test", options.shots);
     shares.push_back(
-        answer(take(all, drawn.known), test ? asked : take(all, drawn.rest), options, result));
+        answer(all.at(drawn.known), test ? asked : all.at(drawn.rest), options, result));
   }
   double squares = 0;
   for (const double share : shares) result.top1 += share / static_cast<double>(shares.size());

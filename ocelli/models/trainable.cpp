@@ -123,25 +123,22 @@ bool TrainableModel::set_classes(const std::vector<std::string>& labels, uint64_
   return true;
 }
 
-// As transformers' configurations name classes, or timm's; weights alone get a configuration that
-// says nothing else.
 void TrainableModel::set_classifier(const std::vector<std::string>& labels, const Tensor& weight,
                                     const Tensor& bias) {
   set_classes(labels, 0);
-  for (const char* head : {"head", "classifier"}) {
-    const std::string stored_weight = name_of(fmt::format("{}.weight", head)),
-                      stored_bias = name_of(fmt::format("{}.bias", head));
-    if (stored_weight.empty() || stored_bias.empty() || !name_of("head_dist.weight").empty() ||
-        tensor(stored_weight).size(1) != weight.size(1))
-      continue;
-    tensors_[stored_weight] = clone(weight);
-    tensors_[stored_bias] = clone(bias);
-    return take_tensors();
+  const std::vector<std::string> names = classifier();
+  if (names.size() != 2 || tensor(names[1]).rank() != 1 ||
+      tensor(names[0]).size(1) != weight.size(1)) {
+    fail(ErrorCode::unsupported, "{}: the model has no classifier of {} features",
+         folder_.path.string(), weight.size(1));
   }
-  fail(ErrorCode::unsupported, "{}: the model has no classifier of {} features",
-       folder_.path.string(), weight.size(1));
+  tensors_[names[0]] = clone(weight);
+  tensors_[names[1]] = clone(bias);
+  take_tensors();
 }
 
+// As transformers' configurations name classes, or timm's; weights alone get a configuration that
+// says nothing else.
 void TrainableModel::set_labels(const std::vector<std::string>& labels) {
   nlohmann::json config = folder_.config ? folder_.config.json() : nlohmann::json::object();
   if (folder_.config.has("model_type")) {
