@@ -13,10 +13,13 @@ namespace ocelli::cli {
 namespace {
 
 const std::vector<std::string> kTasks = {"classify", "contrastive", "selfsup"};
+const std::vector<std::string> kLosses = {"clip", "siglip"};
 
 struct Train {
   std::string task, data, test, output, recipe_file;
   std::string image, text;  // towers of a new model
+  bool lock_image = false, lock_text = false;
+  std::string loss = "clip";  // of a new model
   std::vector<std::string> overrides;
   bool resume = false;
   TrainRecipe recipe;
@@ -31,6 +34,9 @@ std::vector<Setting> settings_of(Train& train, Common& common) {
   settings.push_back({"run.model", &common.model});
   settings.push_back({"run.image", &train.image});
   settings.push_back({"run.text", &train.text});
+  settings.push_back({"run.lock_image", &train.lock_image});
+  settings.push_back({"run.lock_text", &train.lock_text});
+  settings.push_back({"run.loss", &train.loss, 0, 0, kLosses});
   settings.push_back({"run.precision", &common.precision, 0, 0, {"f32", "bf16"}});
   return settings;
 }
@@ -97,9 +103,28 @@ TrainableModel begin_with(const Train& train, const Common& common) {
     return TrainableModel(open_or_begin(common.resolve(common.model), seed));
   check(!train.image.empty() && !train.text.empty() && train.task == "contrastive",
         "train: --image and --text go together, and with contrastive");
-  const auto& sizes = train.recipe.projections;
-  return TrainableModel(new_dual_encoder(common.resolve(train.image), common.resolve(train.text),
-                                         {sizes.width, sizes.hidden}, seed));
+  const ProjectionSizes sizes = {train.recipe.projections.width, train.recipe.projections.hidden};
+  const bool sigmoid = train.loss == "siglip";
+  const auto image = common.resolve(train.image), text = common.resolve(train.text);
+  if (train.lock_image && train.lock_text) {  // they stay in their folders
+    return TrainableModel(
+        new_projections(ModelFolder::open(image), ModelFolder::open(text), sizes, sigmoid, seed));
+  }
+  return TrainableModel(new_dual_encoder(open_or_begin(image, seed), open_or_begin(text, seed),
+                                         sizes, sigmoid, seed));
+}
+
+// The tensors of the towers that are locked, as transformers and open_clip call them.
+void lock_towers(Train& train, const TrainableModel& model) {
+  if (!model.folder().towers.empty()) return;  // these do not learn
+  const bool native = model.folder().layout() == "open_clip";
+  auto& freeze = train.recipe.groups.freeze;
+  if (train.lock_image) freeze.push_back(native ? "visual.*" : "vision_model.*");
+  if (!train.lock_text) return;
+  if (native)
+    freeze.insert(freeze.end(), {"transformer.*", "*_embedding*", "ln_final.*", "text_projection"});
+  else
+    freeze.push_back("text_model.*");
 }
 
 void run(Train& train, Common& common) {
@@ -112,6 +137,9 @@ void run(Train& train, Common& common) {
                              .precision = *backend::parse_precision(common.precision),
                              .config = settings_text(settings_of(train, common)),
                              .progress = common.progress("training")};
+  lock_towers(train, model);
+  std::string& teacher = train.recipe.distill.model;
+  if (!teacher.empty()) teacher = common.resolve(teacher);
   const Trained trained = train.task == "classify"  ? learn_classes(train, common, model, options)
                           : train.task == "selfsup" ? learn_alone(train, model, options)
                                                     : learn_captions(train, model, options);
@@ -171,12 +199,20 @@ void add_task(CLI::App& parent, const std::string& task, const std::string& summ
       ->group("Model");
   if (task == "contrastive") {
     command
-        ->add_option("--image", train->image,
-                     "A new model over this image tower, which does not learn")
+        ->add_option(
+            "--image", train->image,
+            "A new model over this image tower; a folder with config.json alone begins anew")
         ->type_name(kModel)
         ->group("Model");
     command->add_option("--text", train->text, "And this text tower")
         ->type_name(kModel)
+        ->group("Model");
+    command->add_flag("--lock-image", train->lock_image, "The image tower does not learn")
+        ->group("Model");
+    command->add_flag("--lock-text", train->lock_text, "The text tower does not learn")
+        ->group("Model");
+    add_choice(*command, "--loss", train->loss, kLosses,
+               "Loss of a new model (default: clip); others have their own")
         ->group("Model");
   }
   add_choice(*command, "--precision", common.precision, {"f32", "bf16"},
@@ -195,6 +231,17 @@ void add_task(CLI::App& parent, const std::string& task, const std::string& summ
   add_shorthand(*command, "-b,--batch", "batch", *train, "Images in a step (default: 64)");
   add_shorthand(*command, "--lora", "lora.rank", *train,
                 "Learn by low-rank factors of this rank, and the classifier (default: 0, all)");
+  if (task != "selfsup") {
+    command
+        ->add_option_function<std::string>(
+            "--distill",
+            [train](const std::string& model) {
+              train->overrides.push_back("distill.model=" + model);
+            },
+            "Learn from this model besides")
+        ->type_name(kModel)
+        ->group("Recipe");
+  }
   command
       ->add_option_function<std::vector<std::string>>(
           "--freeze",

@@ -68,6 +68,8 @@ class DualEncoder final : public Model {
       pooler_ = Linear(w / "vision_model.pooler.dense", width, width);
     }
     similarity_.scale = std::exp(contiguous(w.get("logit_scale")).data<float>()[0]);
+    similarity_.sigmoid = w.has("logit_bias");
+    if (similarity_.sigmoid) similarity_.bias = contiguous(w.get("logit_bias")).data<float>()[0];
   }
 
   const ImageProcessor& image_processor() const override {
@@ -178,21 +180,16 @@ int64_t features_of(const ModelFolder& folder, bool texts) {
   return model->embedding_size();
 }
 
-}  // namespace
+using Tensors = std::map<std::string, Tensor, std::less<>>;
 
-ModelFolder new_dual_encoder(const std::filesystem::path& vision, const std::filesystem::path& text,
-                             const ProjectionSizes& sizes, uint64_t seed) {
-  ModelFolder folder;
-  nlohmann::json config = {{"model_type", kType}, {"projection_dim", sizes.width}};
-  std::map<std::string, Tensor, std::less<>> tensors = {
-      {"logit_scale", Tensor::full({}, std::log(1 / 0.07f))}};  // arXiv 2103.00020, section 2.5
-  Rng rng(seed);
-  for (const auto& [field, prefix] : kTowerFolders) {
-    const bool texts = std::string_view(prefix) == kText;
-    const std::filesystem::path& path = texts ? text : vision;
-    config[field] = std::filesystem::absolute(path).lexically_normal().string();
-    auto tower = std::make_shared<ModelFolder>(ModelFolder::open(path));
-    const int64_t width = features_of(*tower, texts);
+Tensors new_projection_tensors(const ModelFolder& vision, const ModelFolder& text,
+                               const ProjectionSizes& sizes, bool sigmoid, Rng& rng) {
+  Tensors tensors;
+  // arXiv 2103.00020, section 2.5; 2303.15343, section 3.2
+  tensors["logit_scale"] = Tensor::full({}, std::log(sigmoid ? 10 : 1 / 0.07f));
+  if (sigmoid) tensors["logit_bias"] = Tensor::full({}, -10);
+  for (const bool texts : {true, false}) {
+    const int64_t width = features_of(texts ? text : vision, texts);
     const std::string name = texts ? "text_projection" : "visual_projection";
     tensors[name + ".weight"] =
         texts && width == sizes.width ? unit_matrix(width) : random_matrix(sizes.width, width, rng);
@@ -201,10 +198,61 @@ ModelFolder new_dual_encoder(const std::filesystem::path& vision, const std::fil
       tensors[name + ".fc1.bias"] = Tensor::zeros({sizes.hidden});
       tensors[name + ".fc2.weight"] = random_matrix(sizes.width, sizes.hidden, rng, kGain);
     }
-    folder.towers[prefix] = std::move(tower);
+  }
+  return tensors;
+}
+
+void add_tower(Tensors& tensors, const std::string& prefix, const ModelFolder& tower) {
+  const std::string base = fmt::format("{}.", tower.type());
+  for (const TensorInfo& info : tower.checkpoint->tensors()) {
+    const bool below = info.name.starts_with(base);
+    tensors[prefix + (below ? info.name.substr(base.size()) : info.name)] =
+        tower.checkpoint->load(info.name);
+  }
+}
+
+}  // namespace
+
+ModelFolder new_dual_encoder(const ModelFolder& vision, const ModelFolder& text,
+                             const ProjectionSizes& sizes, bool sigmoid, uint64_t seed) {
+  Rng rng(seed);
+  Tensors tensors = new_projection_tensors(vision, text, sizes, sigmoid, rng);
+  add_tower(tensors, kVision, vision);
+  add_tower(tensors, kText, text);
+  const std::string pooler = fmt::format("{}pooler.dense.", kVision);
+  if (vision.type() == "vit" && !tensors.contains(pooler + "weight")) {
+    const auto width = vision.config.require<int64_t>("hidden_size");
+    const auto deviation = vision.config.get<float>("initializer_range", 0.02f);
+    tensors[pooler + "weight"] = random_normal({width, width}, deviation, rng);
+    tensors[pooler + "bias"] = Tensor::zeros({width});
+  }
+  ModelFolder folder;
+  folder.path = text.path;
+  folder.processor = vision.processor;
+  folder.config = Config({{"model_type", kType},
+                          {"architectures", {"VisionTextDualEncoderModel"}},
+                          {"projection_dim", sizes.width},
+                          {kVisionConfig, vision.config.json()},
+                          {kTextConfig, text.config.json()}},
+                         "the new model");
+  folder.checkpoint = folder.stored =
+      std::make_shared<MemorySource>(std::move(tensors), "the new model");
+  return folder;
+}
+
+ModelFolder new_projections(ModelFolder vision, ModelFolder text, const ProjectionSizes& sizes,
+                            bool sigmoid, uint64_t seed) {
+  Rng rng(seed);
+  ModelFolder folder;
+  folder.checkpoint = std::make_shared<MemorySource>(
+      new_projection_tensors(vision, text, sizes, sigmoid, rng), "the new projections");
+  nlohmann::json config = {{"model_type", kType}, {"projection_dim", sizes.width}};
+  for (const auto& [field, prefix] : kTowerFolders) {
+    ModelFolder& tower = std::string_view(prefix) == kText ? text : vision;
+    config[field] = std::filesystem::absolute(tower.path).lexically_normal().string();
+    folder.towers[prefix] = std::make_shared<ModelFolder>(std::move(tower));
   }
   folder.config = Config(std::move(config), "the new model");
-  folder.checkpoint = std::make_shared<MemorySource>(std::move(tensors), "the new projections");
   join_towers(folder);
   return folder;
 }

@@ -12,19 +12,27 @@ struct ProjectionSizes {
   int64_t hidden = 0;   // of the MLP beside each linear projection; 0: none
 };
 
-// The projections of towers that are folders of their own.
+// New models over an image model and a text model. Their projections are random, but where texts
+// have as many numbers as embeddings, their linear part begins as the unit matrix;
+// `sigmoid` is SigLIP's loss (arXiv 2303.15343): logit_scale and logit_bias as there. Throws
+// unsupported where a folder is no image model, or no text model.
+
+// Towers that learn: one folder as VisionTextDualEncoderModel has it, with the towers' tensors
+// below vision_model. and text_model., without "vit." or "bert." before them. transformers takes
+// a ViT's pooler_output, so one without that layer is given a new one. transformers opens it where
+// both towers are its own; the tokenizer and the pooling of sentence-transformers stay.
+ModelFolder new_dual_encoder(const ModelFolder& vision, const ModelFolder& text,
+                             const ProjectionSizes& sizes, bool sigmoid, uint64_t seed);
+
+// Towers that stay folders of their own and do not learn: the projections alone.
 //
 //   config.json:  {"model_type": "vision-text-dual-encoder", "projection_dim": 384,
 //                  "vision_folder": "../default", "text_folder": "../all-MiniLM-L6-v2"}
 //   model.safetensors:  logit_scale, and for P = visual_projection and text_projection
 //     P.weight [E, F]                        x -> W x
 //     P.fc1.{weight, bias}, P.fc2.weight     -> W x + W2 gelu(W1 x + b1); may be absent
-//
-// New ones over the two folders: random, but where texts have as many numbers as embeddings, their
-// linear part begins as the unit matrix. Throws unsupported where a folder
-// is no image model, or no text model.
-ModelFolder new_dual_encoder(const std::filesystem::path& vision, const std::filesystem::path& text,
-                             const ProjectionSizes& sizes, uint64_t seed);
+ModelFolder new_projections(ModelFolder vision, ModelFolder text, const ProjectionSizes& sizes,
+                            bool sigmoid, uint64_t seed);
 
 extern const Family kDualEncoderFamily;
 

@@ -56,6 +56,9 @@ class Model {
   virtual bool has_classifier() const { return false; }
   virtual Tensor classify(const Tensor& pixels) const;     // -> [B, classes] logits
   virtual const std::vector<std::string>& labels() const;  // one a class; may be empty
+  // The logits of each classifier, of which classify() is the mean: a distilled ViT has that of the
+  // class token and that of the distillation token.
+  virtual std::vector<Tensor> classifiers(const Tensor& pixels) const { return {classify(pixels)}; }
 
   virtual bool has_text() const { return false; }
   virtual TextFormat text_format() const;

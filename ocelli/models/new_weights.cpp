@@ -201,6 +201,31 @@ void clip(Begin& begin, const Config& c) {
   begin.constant("logit_scale", {}, c.get<double>("logit_scale_init_value", 2.6592));
 }
 
+void bert(Begin& begin, const Config& c) {
+  const auto width = size_in(c, "hidden_size", 768), hidden = size_in(c, "intermediate_size", 3072);
+  const auto deviation = c.get<double>("initializer_range", 0.02);
+  const auto layer_norm = [&](const std::string& at) { begin.norm(at + "LayerNorm", width); };
+  const auto embedding = [&](const std::string& name, int64_t rows) {
+    begin.normal("embeddings." + name + "_embeddings.weight", {rows, width}, deviation);
+  };
+  embedding("word", size_in(c, "vocab_size", 30522));
+  embedding("position", size_in(c, "max_position_embeddings", 512));
+  embedding("token_type", size_in(c, "type_vocab_size", 2));
+  layer_norm("embeddings.");
+  for (int64_t i = 0; i < size_in(c, "num_hidden_layers", 12); ++i) {
+    const std::string at = fmt::format("encoder.layer.{}.", i);
+    for (const char* part : {"query", "key", "value"}) {
+      begin.linear(at + "attention.self." + part, width, width, deviation);
+    }
+    begin.linear(at + "attention.output.dense", width, width, deviation);
+    layer_norm(at + "attention.output.");
+    begin.linear(at + "intermediate.dense", width, hidden, deviation);
+    begin.linear(at + "output.dense", hidden, width, deviation);
+    layer_norm(at + "output.");
+  }
+  begin.linear("pooler.dense", width, width, deviation);
+}
+
 }  // namespace
 
 ModelFolder open_or_begin(const std::filesystem::path& path, uint64_t seed) {
@@ -211,12 +236,16 @@ ModelFolder open_or_begin(const std::filesystem::path& path, uint64_t seed) {
   ModelFolder folder = ModelFolder::open_texts(path);
   const std::string type = folder.config.get<std::string>("model_type", "");
   const std::map<std::string, void (*)(Begin&, const Config&)> known = {
-      {"vit", vit}, {"dinov2", dinov2}, {"dinov2_with_registers", dinov2}, {"clip", clip}};
+      {"vit", vit},
+      {"dinov2", dinov2},
+      {"dinov2_with_registers", dinov2},
+      {"clip", clip},
+      {"bert", bert}};
   const auto found = known.find(type);
   if (found == known.end()) {
     fail(ErrorCode::unsupported,
          "{}: has no checkpoint, and no model of type '{}' can be begun from config.json alone; "
-         "vit, dinov2, dinov2_with_registers and clip can",
+         "vit, dinov2, dinov2_with_registers, clip and bert can",
          path.string(), type);
   }
   Begin begin(seed);

@@ -1,5 +1,6 @@
 // Models that begin: the tensors of a configuration without a checkpoint, with the names, shapes
-// and initial values of transformers' classes (the _init_weights of models/vit, dinov2, clip).
+// and initial values of transformers' classes (the _init_weights of models/vit, dinov2, clip,
+// bert).
 #pragma once
 
 #include "ocelli/models/folder.h"

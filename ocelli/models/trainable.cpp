@@ -221,6 +221,9 @@ std::string TrainableModel::checkpoint_name() const {
 void TrainableModel::save(const std::filesystem::path& folder) const {
   copy_model_texts(folder_.path, folder);
   if (folder_.config) write_file(folder / "config.json", folder_.config.json().dump(2) + "\n");
+  if (folder_.processor) {
+    write_file(folder / "preprocessor_config.json", folder_.processor.json().dump(2) + "\n");
+  }
   if (!lora_.empty()) {
     std::filesystem::create_directories(folder / "training");
     std::vector<NamedTensor> factors;

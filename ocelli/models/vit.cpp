@@ -330,12 +330,14 @@ class Vit final : public Model {
 
   Tensor classify(const Tensor& pixels) const override {
     if (!has_classifier()) return Model::classify(pixels);
+    const std::vector<Tensor> logits = classifiers(pixels);
+    return logits.size() == 2 ? (logits[0] + logits[1]) * 0.5f : logits[0];
+  }
+
+  std::vector<Tensor> classifiers(const Tensor& pixels) const override {
     const Tensor tokens = encoder_(pixels);
-    // DeiT averages its two heads.
-    if (head_dist_.weight.out_features() > 0) {
-      return (head_(tokens.select(1, 0)) + head_dist_(tokens.select(1, 1))) * 0.5f;
-    }
-    return head_(encoder_.pool(tokens));
+    if (head_dist_.weight.out_features() == 0) return {head_(encoder_.pool(tokens))};
+    return {head_(tokens.select(1, 0)), head_dist_(tokens.select(1, 1))};
   }
 
   std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {

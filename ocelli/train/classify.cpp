@@ -2,9 +2,11 @@
 
 #include <algorithm>
 
+#include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/loss.h"
 #include "ocelli/ops/reduce.h"
 #include "ocelli/train/loading.h"
+#include "ocelli/train/teacher.h"
 
 namespace ocelli {
 namespace fs = std::filesystem;
@@ -13,14 +15,29 @@ namespace {
 
 class Classification final : public Objective {
  public:
-  Classification(const ClassifierData& data, const LoaderOptions& loading, double smoothing)
-      : test_(data.test), loading_(loading), smoothing_(smoothing) {}
+  Classification(const ClassifierData& data, const LoaderOptions& loading,
+                 const TrainRecipe& recipe, const ImageProcessor& processor)
+      : test_(data.test), loading_(loading), recipe_(recipe) {
+    if (recipe.distill.model.empty()) return;
+    teacher_.emplace(recipe.distill.model, processor);
+    teacher_->set_classes(data.train->classes());
+  }
 
   Tensor loss(const TrainableModel&, const Model& model, const Batch& batch, int64_t) override {
     const bool soft = batch.labels.dtype() == DType::f32;
-    return cross_entropy(model.classify(batch.images), batch.labels,
-                         soft ? 0 : static_cast<float>(smoothing_));
+    const float smoothing = soft ? 0 : static_cast<float>(recipe_.label_smoothing);
+    if (!teacher_) return cross_entropy(model.classify(batch.images), batch.labels, smoothing);
+    // DeiT: the class token's classifier learns labels, the distillation token's the teacher.
+    const auto& distill = recipe_.distill;
+    const std::vector<Tensor> logits = model.classifiers(batch.images);
+    const Tensor task = cross_entropy(logits.front(), batch.labels, smoothing);
+    const Tensor distilled = distillation_loss(logits.back(), teacher_->classify(batch.images),
+                                               distill.temperature, distill.hard);
+    parts_ = {{"task_loss", task.data<float>()[0]}, {"distill_loss", distilled.data<float>()[0]}};
+    return task + distilled * static_cast<float>(distill.weight);
   }
+
+  std::vector<Metric> parts() const override { return parts_; }
 
   std::vector<Metric> evaluate(const Model& model) const override {
     if (!test_) return {};
@@ -45,7 +62,9 @@ class Classification final : public Objective {
  private:
   std::shared_ptr<const Dataset> test_;
   LoaderOptions loading_;
-  double smoothing_;
+  const TrainRecipe& recipe_;
+  std::optional<Teacher> teacher_;
+  std::vector<Metric> parts_;
 };
 
 void check_classes(const Dataset& data, const std::string& path) {
@@ -84,6 +103,7 @@ ClassifierData open_classifier_data(const std::string& path, const std::string& 
 
 Trained train_classifier(TrainableModel& model, const ClassifierData& data,
                          const TrainRecipe& recipe, const TrainOptions& options) {
+  check(recipe.grad_cache == 0, "grad_cache is {}; it is contrastive's", recipe.grad_cache);
   const std::unique_ptr<Model> built = model.build();
   const ImageProcessor& processor = built->image_processor();
   LoaderOptions loading = training_loader(recipe, processor);
@@ -94,7 +114,7 @@ Trained train_classifier(TrainableModel& model, const ClassifierData& data,
                           .cutmix_alpha = a.cutmix,
                           .label_smoothing = recipe.label_smoothing};
   }
-  Classification objective(data, test_loader(recipe, processor), recipe.label_smoothing);
+  Classification objective(data, test_loader(recipe, processor), recipe, processor);
   return train(model, objective, data.train, loading, recipe, options);
 }
 

@@ -1,6 +1,8 @@
 #include "ocelli/train/contrastive.h"
 
 #include <algorithm>
+#include <functional>
+#include <map>
 #include <numeric>
 
 #include "ocelli/ops/elementwise.h"
@@ -12,23 +14,88 @@
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/loading.h"
 #include "ocelli/train/projections.h"
+#include "ocelli/train/teacher.h"
 
 namespace ocelli {
 
-Tensor contrastive_loss(const TrainableModel& model, const Tensor& images, const Tensor& texts) {
+namespace {
+
+// f(begin, end) of the rows [0, count), `chunk` at a time; what is in between is computed again for
+// its gradients.
+std::vector<Tensor> by_chunks(int64_t count, int64_t chunk,
+                              const std::function<Tensor(int64_t, int64_t)>& f) {
+  if (chunk == 0 || chunk >= count) return {f(0, count)};
+  std::vector<Tensor> parts;
+  for (int64_t begin = 0; begin < count; begin += chunk) {
+    const int64_t end = std::min(begin + chunk, count);
+    parts.push_back(Tape::active()
+                        ? Tape::recompute("chunk", {}, [=](const Tensor&) { return f(begin, end); })
+                        : f(begin, end));
+  }
+  return parts;
+}
+
+// The mean over rows of what f says is the mean of [begin, end).
+Tensor mean_of_chunks(int64_t count, int64_t chunk,
+                      const std::function<Tensor(int64_t, int64_t)>& f) {
+  const std::vector<Tensor> means = by_chunks(count, chunk, f);
+  if (means.size() == 1) return means[0];
+  Tensor mean;
+  for (size_t i = 0; i < means.size(); ++i) {
+    const int64_t begin = static_cast<int64_t>(i) * chunk;
+    const auto share =
+        static_cast<float>(std::min(chunk, count - begin)) / static_cast<float>(count);
+    mean = mean.defined() ? mean + means[i] * share : means[i] * share;
+  }
+  return mean;
+}
+
+Tensor similarities(const Tensor& x, int64_t begin, int64_t end, const Tensor& y) {
+  return matmul(x.slice(0, begin, end), y.transpose(0, 1));
+}
+
+}  // namespace
+
+Tensor contrastive_loss(const TrainableModel& model, const Tensor& images, const Tensor& texts,
+                        int64_t chunk) {
   check(images.rank() == 2 && images.shape() == texts.shape(),
         "contrastive_loss: images are {} and texts {}", images.shape(), texts.shape());
   const Tensor scale = exp(model.tensor("logit_scale"));
-  const Tensor logits = matmul(normalize(images), normalize(texts).transpose(0, 1)) * scale;
+  const Tensor x = normalize(images), y = normalize(texts);
   const int64_t count = images.size(0);
   if (model.tensors().contains("logit_bias")) {
-    const Tensor same = Tensor::zeros({count, count});
-    for (int64_t i = 0; i < count; ++i) same.data<float>()[i * count + i] = 1;
-    return sigmoid_cross_entropy(logits + model.tensor("logit_bias"), same);
+    const Tensor bias = model.tensor("logit_bias");
+    return mean_of_chunks(count, chunk, [=](int64_t begin, int64_t end) {
+      const Tensor same = Tensor::zeros({end - begin, count});
+      for (int64_t i = begin; i < end; ++i) same.data<float>()[(i - begin) * count + i] = 1;
+      return sigmoid_cross_entropy(similarities(x, begin, end, y) * scale + bias, same);
+    });
   }
   const Tensor own = Tensor::empty({count}, DType::i32);
   std::iota(own.data<int32_t>(), own.data<int32_t>() + count, 0);
-  return (cross_entropy(logits, own) + cross_entropy(logits.transpose(0, 1), own)) * 0.5f;
+  return mean_of_chunks(count, chunk, [=](int64_t begin, int64_t end) {
+    const Tensor right = own.slice(0, begin, end);
+    return (cross_entropy(similarities(x, begin, end, y) * scale, right) +
+            cross_entropy(similarities(y, begin, end, x) * scale, right)) *
+           0.5f;
+  });
+}
+
+Tensor clip_distillation(const TrainableModel& model, const Tensor& images, const Tensor& texts,
+                         const TeacherPairs& teacher, int64_t chunk) {
+  const Tensor scale = exp(model.tensor("logit_scale"));
+  const Tensor x = normalize(images), y = normalize(texts);
+  return mean_of_chunks(x.size(0), chunk, [=](int64_t begin, int64_t end) {
+    const auto target = [&](const Tensor& a, const Tensor& b) {
+      const NoTape pause;
+      return softmax(similarities(a, begin, end, b) * teacher.scale);
+    };
+    return (cross_entropy(similarities(x, begin, end, y) * scale,
+                          target(teacher.images, teacher.texts)) +
+            cross_entropy(similarities(y, begin, end, x) * scale,
+                          target(teacher.texts, teacher.images))) *
+           0.5f;
+  });
 }
 
 TokenBatch encode_texts(const Model& model, const Tokenizer& tokenizer,
@@ -84,43 +151,82 @@ Tensor gather(const Tensor& x, const Ranks& ranks) {
 class Contrastive final : public Objective {
  public:
   Contrastive(const CaptionData& data, const LoaderOptions& loading, const Tokenizer& tokenizer,
-              const Ranks& ranks)
-      : test_(data.test), loading_(loading), tokenizer_(tokenizer), ranks_(ranks) {}
+              const TrainRecipe& recipe, const ImageProcessor& processor, const Ranks& ranks)
+      : test_(data.test), loading_(loading), tokenizer_(tokenizer), recipe_(recipe), ranks_(ranks) {
+    if (!recipe.distill.model.empty()) teacher_.emplace(recipe.distill.model, processor);
+  }
 
   Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
               int64_t) override {
-    return contrastive_loss(trained, gather(model.embed_image(batch.images), ranks_),
-                            gather(embed_texts(model, batch.captions), ranks_));
+    const int64_t count = batch.size(), chunk = recipe_.grad_cache;
+    const Tensor images =
+        gather(cat(by_chunks(count, chunk,
+                             [&](int64_t begin, int64_t end) {
+                               return model.embed_image(batch.images.slice(0, begin, end));
+                             }),
+                   0),
+               ranks_);
+    const TokenBatch tokens = encode_texts(model, tokenizer_, batch.captions);
+    const Tensor ids = tokens.ids, mask = to(tokens.mask, DType::u8);
+    const Tensor texts = gather(cat(by_chunks(count, chunk,
+                                              [&model, ids, mask](int64_t begin, int64_t end) {
+                                                return model.embed_text(ids.slice(0, begin, end),
+                                                                        mask.slice(0, begin, end));
+                                              }),
+                                    0),
+                                ranks_);
+    const Tensor loss = contrastive_loss(trained, images, texts, chunk);
+    parts_.clear();
+    if (!teacher_) return loss;
+    const Tensor distilled = clip_distillation(trained, images, texts, teach(batch), chunk);
+    parts_ = {{"contrastive_loss", loss.data<float>()[0]},
+              {"distill_loss", distilled.data<float>()[0]}};
+    return loss + distilled * static_cast<float>(recipe_.distill.weight);
   }
 
+  std::vector<Metric> parts() const override { return parts_; }
   void after_step(const TrainableModel& trained, int64_t) override { clamp_logit_scale(trained); }
 
   std::vector<Metric> evaluate(const Model& model) const override {
     if (!test_) return {};
+    std::map<std::string, int64_t> rows;  // an image may stand in several, with a caption each
+    std::vector<int64_t> own;
     std::vector<Tensor> images, texts;
     Loader loader(test_, loading_);
     while (const std::optional<Batch> batch = loader.next()) {
-      images.push_back(normalize(model.embed_image(batch->images)));
-      texts.push_back(normalize(embed_texts(model, batch->captions)));
+      std::vector<Tensor> fresh;
+      for (int64_t i = 0; i < batch->size(); ++i) {
+        const auto [row, is_new] =
+            rows.emplace(test_->id(batch->indices[static_cast<size_t>(i)]), rows.size());
+        if (is_new) fresh.push_back(batch->images.slice(0, i, i + 1));
+        own.push_back(row->second);
+      }
+      if (!fresh.empty()) images.push_back(normalize(model.embed_image(cat(fresh, 0))));
+      const TokenBatch tokens = encode_texts(model, tokenizer_, batch->captions);
+      texts.push_back(normalize(model.embed_text(tokens.ids, to(tokens.mask, DType::u8))));
     }
-    const Tensor all = cat(texts, 0);
-    std::vector<int64_t> own(static_cast<size_t>(all.size(0)));
-    std::iota(own.begin(), own.end(), 0);
-    return text_to_image_recall(all, cat(images, 0), own);
+    return text_to_image_recall(cat(texts, 0), cat(images, 0), own);
   }
 
   std::string best() const override { return test_ ? "test_recall5" : ""; }
 
  private:
-  Tensor embed_texts(const Model& model, const std::vector<std::string>& captions) const {
-    const TokenBatch tokens = encode_texts(model, tokenizer_, captions);
-    return model.embed_text(tokens.ids, to(tokens.mask, DType::u8));
+  TeacherPairs teach(const Batch& batch) const {
+    const NoTape pause;
+    const auto part = [&](int64_t begin, int64_t end) {
+      return teacher_->embed_image(batch.images.slice(0, begin, end));
+    };
+    return {gather(cat(by_chunks(batch.size(), recipe_.grad_cache, part), 0), ranks_),
+            gather(teacher_->embed_texts(batch.captions), ranks_), teacher_->scale()};
   }
 
   std::shared_ptr<const Dataset> test_;
   LoaderOptions loading_;
   const Tokenizer& tokenizer_;
+  const TrainRecipe& recipe_;
   const Ranks& ranks_;
+  std::optional<Teacher> teacher_;
+  std::vector<Metric> parts_;
 };
 
 }  // namespace
@@ -138,7 +244,8 @@ Trained train_contrastive(TrainableModel& model, const CaptionData& data,
          model.folder().path.string());
   }
   const ImageProcessor& processor = built->image_processor();
-  Contrastive objective(data, test_loader(recipe, processor), tokenizer, options.ranks);
+  Contrastive objective(data, test_loader(recipe, processor), tokenizer, recipe, processor,
+                        options.ranks);
   LoaderOptions loading = training_loader(recipe, processor);
   loading.drop_last = true;  // a smaller batch has fewer texts to choose from
   return train(model, objective, data.train, loading, recipe, options);

@@ -235,6 +235,8 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
         recipe.lora.rank);
   check(recipe.accumulate == 1, "accumulate is {}; a step of projections is one batch",
         recipe.accumulate);
+  check(recipe.distill.model.empty() && recipe.grad_cache == 0,
+        "distill.model and grad_cache are for towers that learn");
   ModelFolder whole = model.folder();
   join_towers(whole);
   std::optional<Classes> classes;

@@ -23,6 +23,7 @@ struct TrainRecipe {
   double label_smoothing = 0;
   double drop_path = 0;             // share of images that skip a residual branch
   bool grad_checkpointing = false;  // blocks are computed again for their gradients
+  int64_t grad_cache = 0;  // of contrastive: images that go through a tower at a time; 0: all
   struct {
     std::string name = "adamw";
     double lr = 1e-3, weight_decay = 0.05;
@@ -41,6 +42,11 @@ struct TrainRecipe {
     double alpha = 8;
     std::vector<std::string> targets;
   } lora;
+  struct {
+    std::string model;  // a teacher's folder; empty: none
+    double weight = 1, temperature = 1;
+    bool hard = false;  // learn the teacher's largest class
+  } distill;
   struct {
     std::string name = "cosine";
     double warmup_epochs = 0, warmup_start = 0, last = 0;  // learning rates

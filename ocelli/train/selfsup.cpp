@@ -74,6 +74,8 @@ void check_recipe(const TrainRecipe& recipe, int64_t patch) {
         recipe.lora.rank);
   check(recipe.accumulate == 1, "accumulate is {}; in self-supervised training a step is one batch",
         recipe.accumulate);
+  check(recipe.distill.model.empty() && recipe.grad_cache == 0,
+        "distill.model and grad_cache are not for self-supervised training");
   check(recipe.batch >= 2, "batch is {}; self-supervised training compares two images or more",
         recipe.batch);
   for (const auto& [key, size] : {std::pair("global_crops_size", s.global_crops_size),

@@ -75,8 +75,7 @@ class Train(Case):
 
     def test_captions_find_their_images(self):
         clip = fixtures.clip()
-        rows = [f"photos/{name}/{i}_{image}\ta {name}" for name, image in CLASSES.items() for i in range(1)]
-        pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
+        self.captions()
         result = self.json("train", "contrastive", "captions.tsv", "--test", "captions.tsv", "-m", clip, "-o", "run",
                            "--epochs", "60", "--lr", "0.003", "-b", "3")
         self.assertEqual(result["metrics"]["test_recall1"], 1)
@@ -84,6 +83,82 @@ class Train(Case):
         self.json("match", "photos/coffee/0_coffee.png", "--texts", "captions.tsv", "-m", result["checkpoint"])
         error = self.run_program("train", "contrastive", "captions.tsv", "-m", VIT, "-o", "b", "-b", "3", status=66).stderr
         self.assertIn("no tokenizer", error)
+
+    def captions(self):
+        rows = [f"photos/{name}/0_{image}\ta {name}" for name, image in CLASSES.items()]
+        pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
+
+    def begun_text(self):
+        """A BERT that has a configuration, a vocabulary and no weights."""
+        pathlib.Path("text").mkdir()
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *CLASSES]
+        pathlib.Path("text/vocab.txt").write_text("\n".join(words) + "\n")
+        pathlib.Path("text/tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
+        pathlib.Path("text/config.json").write_text(json.dumps(
+            {"model_type": "bert", "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48,
+             "max_position_embeddings": 16, "vocab_size": len(words)}))
+        return "text"
+
+    def test_two_towers_become_a_model(self):
+        self.captions()
+        new = ["train", "contrastive", "captions.tsv", "--image", VIT, "--text", self.begun_text(), "-b", "3", "--lr", "0.003"]
+        result = self.json(*new, "--test", "captions.tsv", "-o", "run", "--epochs", "100")
+        self.assertEqual(result["metrics"]["test_recall1"], 1)
+        self.json("match", "photos/coffee/0_coffee.png", "--texts", "captions.tsv", "-m", result["checkpoint"])
+        names = {name: data for name, (_, _, data) in fixtures.read_safetensors(result["checkpoint"] + "/model.safetensors").items()}
+        own = fixtures.read_safetensors(VIT + "/model.safetensors")
+        self.assertIn("text_model.encoder.layer.0.attention.self.query.weight", names)
+        moved = [name for name, (_, _, data) in own.items() if names["vision_model." + name.removeprefix("vit.")] != data]
+        self.assertGreater(len(moved), 10)
+        # What is locked stays, the rest learns; SigLIP's loss has a bias.
+        locked = self.json(*new, "--lock-image", "--loss", "siglip", "-o", "locked", "--epochs", "2")
+        tensors = fixtures.read_safetensors(locked["checkpoint"] + "/model.safetensors")
+        self.assertIn("logit_bias", tensors)
+        for name, (_, _, data) in own.items():
+            self.assertEqual(tensors["vision_model." + name.removeprefix("vit.")][2], data, name)
+        # Both locked: the towers stay where they are.
+        tower = result["checkpoint"]
+        error = self.run_program(*new, "--lock-image", "--lock-text", "-o", "none", status=66).stderr
+        self.assertIn("text", error)
+        error = self.run_program("train", "contrastive", "captions.tsv", "--image", VIT, "-o", "none", status=64).stderr
+        self.assertIn("--image and --text go together", error)
+        self.json("train", "contrastive", "captions.tsv", "-m", tower, "--lock-text", "-o", "more", "-b", "3", "--epochs", "1")
+
+    def test_a_new_dual_encoder_killed_ends_as_if_undisturbed(self):
+        self.captions()
+        start = ["train", "contrastive", "captions.tsv", "--image", VIT, "--text", self.begun_text(), "--lock-image", "-b", "3",
+                 "--epochs", "30"]
+        self.json(*start, "-o", "whole")
+        self.kill(start[1:], 3)
+        self.assert_same("step-00000030", "model.safetensors")
+
+    def test_by_chunks_the_batch_is_as_large(self):
+        self.captions()
+        model = fixtures.clip()
+        for chunk in ("0", "2"):
+            self.json("train", "contrastive", "captions.tsv", "-m", model, "-o", chunk, "-b", "3", "--epochs", "4",
+                      "--set", f"grad_cache={chunk}")
+        for whole, chunks in zip(metrics("0"), metrics("2")):
+            self.assertAlmostEqual(whole["loss"], chunks["loss"], delta=1e-5 * whole["loss"])
+        error = self.train("-o", "a", "--set", "grad_cache=2", status=64).stderr
+        self.assertIn("grad_cache", error)
+
+    def test_learns_from_a_teacher(self):
+        teacher = json.loads(self.train("-o", "teacher", "--epochs", "12", "--json").stdout)["checkpoint"]
+        plain = json.loads(self.train("-o", "plain", "--epochs", "2", "--json").stdout)["metrics"]
+        self.assertNotIn("distill_loss", plain)
+        taught = json.loads(self.train("-o", "taught", "--epochs", "2", "--distill", teacher, "--set", "distill.temperature=2",
+                                       "--json").stdout)["metrics"]
+        self.assertAlmostEqual(taught["loss"], taught["task_loss"] + taught["distill_loss"], places=5)
+        error = self.train("-o", "b", "--distill", fixtures.GOLDENS / "vit_hf_classifier", status=69).stderr
+        self.assertIn("does not know the class 'camera'", error)
+        self.captions()
+        model = fixtures.clip()
+        clip = ["train", "contrastive", "captions.tsv", "-m", model, "-b", "3", "--epochs", "2"]
+        taught = self.json(*clip, "-o", "two", "--distill", model)["metrics"]
+        self.assertAlmostEqual(taught["loss"], taught["contrastive_loss"] + taught["distill_loss"], places=5)
+        error = self.run_program(*clip, "-o", "c", "--distill", VIT, status=69).stderr
+        self.assertIn("no text tower", error)
 
     def selfsup_model(self):
         """A DINOv2 of one block that has a configuration and no weights."""

@@ -5,7 +5,7 @@ import os
 import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
-from transformers import AutoModel, AutoModelForImageClassification
+from transformers import AutoModel, AutoModelForImageClassification, VisionTextDualEncoderModel
 
 from common import ROOT, ids, pixels
 from tiny_efficientnet import build
@@ -42,13 +42,18 @@ def normal(y):
 
 
 def clip_loss(m):
-    logits = m.logit_scale.exp() * normal(m.get_image_features(pixel_values=images)) @ normal(m.get_text_features(input_ids=texts)).T
+    text = m.get_text_features(input_ids=texts, **({} if mask is None else {"attention_mask": mask}))
+    logits = m.logit_scale.exp() * normal(m.get_image_features(pixel_values=images)) @ normal(text).T
     right = torch.arange(len(logits))
     return (F.cross_entropy(logits, right) + F.cross_entropy(logits.T, right)) / 2
 
 
-images, texts = pixels(3, 32, 32, seed=22), ids(98)
+images, texts, mask = pixels(3, 32, 32, seed=22), ids(98), None
 run("clip_hf", AutoModel.from_pretrained(os.path.join(ROOT, "clip_hf")), clip_loss, pixels=images, ids=texts)
+texts = ids(0)
+mask = (texts != 0).long()
+run("dual_vit_bert", VisionTextDualEncoderModel.from_pretrained(os.path.join(ROOT, "dual_vit_bert")), clip_loss, pixels=images, ids=texts,
+    attention_mask=mask)
 
 
 def siglip_loss(m):
