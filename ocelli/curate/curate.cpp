@@ -35,7 +35,7 @@ std::string dump(const json& value) {
 std::string state_line(const Fate& f) {
   const QualityMeasures& m = f.measures;
   return dump(json{f.stage, f.why, m.width, m.height, m.sharpness, m.brightness, m.contrast,
-                   m.entropy, m.solid, f.format}) +
+                   m.entropy, m.solid, m.text, f.format}) +
          "\n";
 }
 
@@ -45,8 +45,8 @@ void parse_line(const std::string& text, const fs::path& file, Fate& fate) {
     fate.stage = line.at(0);
     fate.why = line.at(1);
     fate.measures = {line.at(2), line.at(3), line.at(4), line.at(5),
-                     line.at(6), line.at(7), line.at(8)};
-    fate.format = line.at(9);
+                     line.at(6), line.at(7), line.at(8), line.at(9)};
+    fate.format = line.at(10);
   } catch (const json::exception&) {
     fail(ErrorCode::corrupt_data, "{}: is no state of this run; delete the folder and begin anew",
          file.string());

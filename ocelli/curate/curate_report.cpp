@@ -208,6 +208,7 @@ void write_curate_report(const std::string& path, const Curated& curated, const 
            Histogram{"contrast", 0.5, [](const M& m) { return m.contrast; }, q.min_contrast, kAll},
            Histogram{"entropy", 8, [](const M& m) { return m.entropy; }, q.min_entropy, kAll},
            Histogram{"one colour", 1, [](const M& m) { return m.solid; }, 0, q.max_solid},
+           Histogram{"text", 0.5, [](const M& m) { return m.text; }, 0, q.max_text},
            Histogram{"aspect", 6, [](const M& m) { return m.aspect(); }, 0, q.max_aspect},
            Histogram{"shorter side (log2)", 13,
                      [](const M& m) { return std::log2(1.0 + std::min(m.width, m.height)); },

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "ocelli/curate/text_cover.h"
 #include "ocelli/image/resize.h"
 
 namespace ocelli {
@@ -87,6 +88,7 @@ QualityMeasures measure_quality(const Image& image) {
   const Image small = reduced(image);
   const auto n = static_cast<size_t>(small.height() * small.width());
   std::vector<double> grey(n);
+  std::vector<uint8_t> levels(n);
   std::array<int64_t, 256> histogram{};
   std::vector<int64_t> colours(16 * 16 * 16);
   const uint8_t* p = small.data();
@@ -95,7 +97,8 @@ QualityMeasures measure_quality(const Image& image) {
     grey[i] = 0.299 * p[0] + 0.587 * p[1] + 0.114 * p[2];
     sum += grey[i];
     square += grey[i] * grey[i];
-    ++histogram[static_cast<size_t>(grey[i])];
+    levels[i] = static_cast<uint8_t>(grey[i]);
+    ++histogram[levels[i]];
     ++colours[(p[0] >> 4) * 256 + (p[1] >> 4) * 16 + (p[2] >> 4)];
   }
   const auto count = static_cast<double>(n);
@@ -106,6 +109,7 @@ QualityMeasures measure_quality(const Image& image) {
     if (h > 0) m.entropy -= share * std::log2(share);
   }
   m.solid = static_cast<double>(*std::ranges::max_element(colours)) / count;
+  m.text = text_cover(levels, small.height(), small.width());
   m.sharpness = laplacian_variance(grey, small.height(), small.width());
   return m;
 }
@@ -118,6 +122,7 @@ std::string quality_complaint(const QualityMeasures& m, const QualityLimits& lim
   if (m.solid > limits.max_solid) {
     return fmt::format("near-solid: {:.0f} % of one colour", 100 * m.solid);
   }
+  if (m.text > limits.max_text) return fmt::format("text: {:.0f} % of it", 100 * m.text);
   if (m.brightness < limits.min_brightness) return fmt::format("dark: mean {:.3f}", m.brightness);
   if (m.brightness > limits.max_brightness) return fmt::format("bright: mean {:.3f}", m.brightness);
   if (m.contrast < limits.min_contrast) return fmt::format("flat: contrast {:.3f}", m.contrast);

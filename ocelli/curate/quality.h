@@ -14,6 +14,7 @@ struct QualityMeasures {
   double contrast = 0;    // standard deviation of grey, 0 to 1
   double entropy = 0;     // bits of the histogram of grey, 0 to 8
   double solid = 0;       // share of the commonest of 16 x 16 x 16 colours
+  double text = 0;        // share that lines of text cover (text_cover.h)
 
   double aspect() const;  // longer by shorter side
 };
@@ -29,6 +30,7 @@ struct QualityLimits {
   double min_contrast = 0.03;
   double min_entropy = 3;
   double max_solid = 0.8;
+  double max_text = 1;
 };
 
 // The first limit that is broken, in words ("blurred: sharpness 4.1 < 15"), or nothing.

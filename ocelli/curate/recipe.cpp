@@ -19,6 +19,7 @@ std::vector<Setting> recipe_settings(Recipe& r) {
       {"quality.min_contrast", &q.min_contrast, 0, 1},
       {"quality.min_entropy", &q.min_entropy, 0, 8},
       {"quality.max_solid", &q.max_solid, 0, 1},
+      {"quality.max_text", &q.max_text, 0, 1},
       {"dedup.enabled", &r.dedup},
       {"dedup.near", &r.near, 0, 1},
       {"dedup.against", &r.against},

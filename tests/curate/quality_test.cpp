@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "ocelli/image/canvas.h"
+
 namespace ocelli {
 namespace {
 
@@ -46,6 +48,28 @@ TEST(Quality, MeasuresKnownValues) {
   EXPECT_NEAR(m.contrast, 0.5, 1e-6);
   EXPECT_NEAR(m.entropy, 1, 1e-6);
   EXPECT_NEAR(m.solid, 0.5, 1e-6);
+}
+
+TEST(Quality, FindsLinesOfTextWhetherDarkOrLight) {
+  const std::string line = "Lines of text that say nothing of interest to anybody";
+  for (const bool dark : {true, false}) {
+    const Color paper = dark ? Color{250, 250, 240} : Color{20, 30, 60};
+    const Color ink = dark ? Color{20, 20, 20} : Color{240, 240, 240};
+    Canvas page(400, 500, paper), words(400, 500, paper);
+    const Font font(16);
+    for (int64_t y = 40; y < 380; y += 24) page.text(font, line, 30, y, ink);
+    for (int64_t y = 40; y < 380; y += 60) words.text(font, "Exit", 30 + y, y, ink);
+    const double text = measure_quality(page.image()).text;
+    EXPECT_GT(text, 0.25);
+    EXPECT_LT(text, 0.6);
+    EXPECT_EQ(measure_quality(words.image()).text, 0);
+    EXPECT_TRUE(quality_complaint(measure_quality(page.image()),
+                                  {.min_entropy = 0, .max_solid = 1, .max_text = 0.1})
+                    .starts_with("text: "));
+    EXPECT_EQ(quality_complaint(measure_quality(page.image()), {.min_entropy = 0, .max_solid = 1}),
+              "");
+  }
+  EXPECT_EQ(measure_quality(painted(128, 128, noise)).text, 0);
 }
 
 std::string file_says(const std::string& name, std::string_view bytes) {
