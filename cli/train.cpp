@@ -5,6 +5,7 @@
 #include "ocelli/base/log.h"
 #include "ocelli/models/dual_encoder.h"
 #include "ocelli/models/new_weights.h"
+#include "ocelli/train/adapt.h"
 #include "ocelli/train/classify.h"
 #include "ocelli/train/contrastive.h"
 #include "ocelli/train/selfsup.h"
@@ -12,11 +13,12 @@
 namespace ocelli::cli {
 namespace {
 
-const std::vector<std::string> kTasks = {"classify", "contrastive", "selfsup"};
+const std::vector<std::string> kTasks = {"classify", "contrastive", "selfsup", "adapt"};
 const std::vector<std::string> kLosses = {"clip", "siglip"};
 
 struct Train {
   std::string task, data, test, output, recipe_file;
+  std::string target;       // of adapt
   std::string image, text;  // towers of a new model
   bool lock_image = false, lock_text = false;
   std::string loss = "clip";  // of a new model
@@ -31,6 +33,7 @@ std::vector<Setting> settings_of(Train& train, Common& common) {
   settings.push_back({"run.task", &train.task, 0, 0, kTasks});
   settings.push_back({"run.data", &train.data});
   settings.push_back({"run.test", &train.test});
+  settings.push_back({"run.target", &train.target});
   settings.push_back({"run.model", &common.model});
   settings.push_back({"run.image", &train.image});
   settings.push_back({"run.text", &train.text});
@@ -73,6 +76,7 @@ void print(const Trained& trained, bool json) {
   fmt::print("{}\n", trained.checkpoint.string());
 }
 
+// Of `classify`, and of `adapt`, whose target has no labels.
 Trained learn_classes(const Train& train, const Common& common, TrainableModel& model,
                       const TrainOptions& options) {
   const ClassifierData data = open_classifier_data(train.data, train.test);
@@ -81,7 +85,8 @@ Trained learn_classes(const Train& train, const Common& common, TrainableModel& 
     log(LogLevel::info,
         fmt::format("{}: a new classifier for {} classes", common.model, classes.size()));
   }
-  return train_classifier(model, data, train.recipe, options);
+  if (train.task == "classify") return train_classifier(model, data, train.recipe, options);
+  return train_adapt(model, data, open_unlabelled(train.target), train.recipe, options);
 }
 
 Trained learn_captions(const Train& train, TrainableModel& model, const TrainOptions& options) {
@@ -140,9 +145,10 @@ void run(Train& train, Common& common) {
   lock_towers(train, model);
   std::string& teacher = train.recipe.distill.model;
   if (!teacher.empty()) teacher = common.resolve(teacher);
-  const Trained trained = train.task == "classify"  ? learn_classes(train, common, model, options)
-                          : train.task == "selfsup" ? learn_alone(train, model, options)
-                                                    : learn_captions(train, model, options);
+  const Trained trained = train.task == "selfsup" ? learn_alone(train, model, options)
+                          : train.task == "contrastive"
+                              ? learn_captions(train, model, options)
+                              : learn_classes(train, common, model, options);
   for (const BadSample& bad : trained.bad) {
     const auto text = fmt::format("{}: {}; another image took its place", bad.id, bad.error);
     if (ranks().rank() == 0)
@@ -185,6 +191,11 @@ void add_task(CLI::App& parent, const std::string& task, const std::string& summ
               Common& common) {
   auto* command = parent.add_subcommand(task, summary);
   command->add_option("data", train->data, data)->type_name(kFile)->required();
+  if (task == "adapt") {
+    command->add_option("target", train->target, "Images without labels, to work on")
+        ->type_name(kFile)
+        ->required();
+  }
   command->add_option("--test", train->test, "Images to measure on after each epoch")
       ->type_name(kFile);
   command->add_option("-o,--output", train->output, "The run's folder (docs/training.md)")
@@ -231,7 +242,7 @@ void add_task(CLI::App& parent, const std::string& task, const std::string& summ
   add_shorthand(*command, "-b,--batch", "batch", *train, "Images in a step (default: 64)");
   add_shorthand(*command, "--lora", "lora.rank", *train,
                 "Learn by low-rank factors of this rank, and the classifier (default: 0, all)");
-  if (task != "selfsup") {
+  if (task == "classify" || task == "contrastive") {
     command
         ->add_option_function<std::string>(
             "--distill",
@@ -284,6 +295,9 @@ void add_train(CLI::App& app, Common& common) {
            "Any folder of images, table, or tar shards",
            "  ocelli train selfsup photos/ -m recipes/dinov2-s14 --recipe "
            "recipes/dinov2-s14.toml -o run/",
+           train, common);
+  add_task(*command, "adapt", "Learn to classify other images than the labelled ones", labelled,
+           "  ocelli train adapt drawings/ photos/ -m vit-folder -o run/ --epochs 5 --lr 1e-4",
            train, common);
   add_train_probes(*command, common);
   command->footer(

@@ -15,9 +15,9 @@ namespace {
 
 class Classification final : public Objective {
  public:
-  Classification(const ClassifierData& data, const LoaderOptions& loading,
-                 const TrainRecipe& recipe, const ImageProcessor& processor)
-      : test_(data.test), loading_(loading), recipe_(recipe) {
+  Classification(const ClassifierData& data, const TrainRecipe& recipe,
+                 const ImageProcessor& processor)
+      : test_(data.test), loading_(test_loader(recipe, processor)), recipe_(recipe) {
     if (recipe.distill.model.empty()) return;
     teacher_.emplace(recipe.distill.model, processor);
     teacher_->set_classes(data.train->classes());
@@ -101,11 +101,13 @@ ClassifierData open_classifier_data(const std::string& path, const std::string& 
   return data;
 }
 
-Trained train_classifier(TrainableModel& model, const ClassifierData& data,
-                         const TrainRecipe& recipe, const TrainOptions& options) {
-  check(recipe.grad_cache == 0, "grad_cache is {}; it is contrastive's", recipe.grad_cache);
-  const std::unique_ptr<Model> built = model.build();
-  const ImageProcessor& processor = built->image_processor();
+std::unique_ptr<Objective> classification(const ClassifierData& data, const TrainRecipe& recipe,
+                                          const ImageProcessor& processor) {
+  return std::make_unique<Classification>(data, recipe, processor);
+}
+
+LoaderOptions classifier_loader(const ClassifierData& data, const TrainRecipe& recipe,
+                                const ImageProcessor& processor) {
   LoaderOptions loading = training_loader(recipe, processor);
   loading.num_classes = static_cast<int64_t>(data.train->classes().size());
   const auto& a = recipe.augment;
@@ -114,8 +116,17 @@ Trained train_classifier(TrainableModel& model, const ClassifierData& data,
                           .cutmix_alpha = a.cutmix,
                           .label_smoothing = recipe.label_smoothing};
   }
-  Classification objective(data, test_loader(recipe, processor), recipe, processor);
-  return train(model, objective, data.train, loading, recipe, options);
+  return loading;
+}
+
+Trained train_classifier(TrainableModel& model, const ClassifierData& data,
+                         const TrainRecipe& recipe, const TrainOptions& options) {
+  check(recipe.grad_cache == 0, "grad_cache is {}; it is contrastive's", recipe.grad_cache);
+  const std::unique_ptr<Model> built = model.build();
+  const ImageProcessor& processor = built->image_processor();
+  const auto objective = classification(data, recipe, processor);
+  return train(model, *objective, data.train, classifier_loader(data, recipe, processor), recipe,
+               options);
 }
 
 }  // namespace ocelli

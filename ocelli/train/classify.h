@@ -15,6 +15,12 @@ struct ClassifierData {
 // alone, for an empty one and for test images of other classes.
 ClassifierData open_classifier_data(const std::string& path, const std::string& test = {});
 
+// The parts of train_classifier, of a model whose images `processor` cuts.
+std::unique_ptr<Objective> classification(const ClassifierData& data, const TrainRecipe& recipe,
+                                          const ImageProcessor& processor);
+LoaderOptions classifier_loader(const ClassifierData& data, const TrainRecipe& recipe,
+                                const ImageProcessor& processor);
+
 // Trains on the crops that the recipe's `augment` describes, of the size of `processor`.
 Trained train_classifier(TrainableModel& model, const ClassifierData& data,
                          const TrainRecipe& recipe, const TrainOptions& options);

@@ -113,6 +113,16 @@ std::vector<Parameter> parameters_of(const TrainableModel& model) {
   return parameters;
 }
 
+void update_average(const TrainableModel& average, const TrainableModel& model, double momentum) {
+  std::vector<Parameter> into = parameters_of(average), from = parameters_of(model);
+  for (const auto& [name, tensor] : model.tensors()) {
+    if (!name.ends_with("running_mean") && !name.ends_with("running_var")) continue;
+    into.push_back({.name = name, .value = average.tensor(name)});
+    from.push_back({.name = name, .value = tensor});
+  }
+  update_average(into, from, momentum);
+}
+
 std::vector<int> layers_of(std::span<const Parameter> parameters) {
   std::vector<Layer> layers;
   std::map<bool, std::set<std::array<int, 2>>> blocks;  // of each tower, in order

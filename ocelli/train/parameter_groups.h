@@ -15,6 +15,10 @@ namespace ocelli {
 // What learns of a model, in the order of its names.
 std::vector<Parameter> parameters_of(const TrainableModel& model);
 
+// The average of weights (optimizer.h) over what learns, and over the running statistics of batch
+// norms, as timm's ModelEmaV3.
+void update_average(const TrainableModel& average, const TrainableModel& model, double momentum);
+
 // Patterns are of fnmatch(3), over the whole name: * for anything, ? for one letter, [abc].
 struct GroupOptions {
   double layer_decay = 1;  // lr *= layer_decay ^ (layers above), BEiT (arXiv 2106.08254)

@@ -70,6 +70,12 @@ struct TrainRecipe {
     std::vector<std::string> images;  // datasets without captions
     std::vector<std::string> templates = {"{}", "a photo of a {}."};
   } classes;
+  struct {                   // of domain adaptation
+    double threshold = 0.9;  // of the teacher's probability
+    double target_weight = 1, coral_weight = 1;
+    double momentum = 0.99;                         // of the teacher
+    int64_t strong_ops = 2, strong_magnitude = 10;  // of RandAugment
+  } adapt;
   struct {  // of self-supervised training; the values of DINOv2's ssl_default_config.yaml
     int64_t head_hidden = 2048, head_bottleneck = 256, head_prototypes = 65536;
     bool separate_heads = false;

@@ -178,7 +178,7 @@ StudentTeacher::Losses StudentTeacher::losses(const Model& student, const Batch&
 }
 
 void StudentTeacher::update_teacher(const TrainableModel& student, double momentum) {
-  update_average(ocelli::parameters_of(teacher_), ocelli::parameters_of(student), momentum);
+  update_average(teacher_, student, momentum);
   update_average(parameters_of(teacher_heads_), parameters_of(student_heads_), momentum);
 }
 

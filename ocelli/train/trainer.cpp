@@ -207,7 +207,7 @@ class Training {
     }
     optimizer_.step(gradients, sizes(step_));
     objective_.after_step(model_, step_);
-    if (average_) update_average(parameters_of(*average_), parameters_of(model_), recipe_.average);
+    if (average_) update_average(*average_, model_, recipe_.average);
   }
 
   double mean_over_ranks(float value) const {

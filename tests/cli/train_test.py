@@ -160,6 +160,28 @@ class Train(Case):
         error = self.run_program(*clip, "-o", "c", "--distill", VIT, status=69).stderr
         self.assertIn("no text tower", error)
 
+    def test_adapts_to_images_without_labels(self):
+        photographs("held_out", 1)
+        target = pathlib.Path("target")
+        target.mkdir()
+        for i, image in enumerate([*CLASSES.values()] * 2):
+            (target / f"{i}_{image}").symlink_to(fixtures.IMAGES / image)
+        adapt = ["adapt", "photos", "target", "--test", "held_out", "-m", VIT, *FAST, "--epochs", "12", "--set", "adapt.threshold=0.5"]
+        result = self.json("train", *adapt, "-o", "whole")
+        lines = metrics("whole")
+        self.assertLess({"source_loss", "target_loss", "coral_loss", "target_used"}, set(lines[0]))
+        self.assertEqual(result["metrics"]["test_top1"], 1)
+        self.json("classify", "held_out", "-m", result["checkpoint"] + "/teacher")
+        self.kill(adapt, 4)
+        self.assert_same("step-00000036", "model.safetensors", "teacher/model.safetensors", "training/target.json")
+        for arguments, message in [(["-b", "7"], "not between 2 and the 6 images of the target"),
+                                   (["--set", "adapt.threshold=1.5"], "adapt.threshold"), (["--lora", "2"], "lora.rank")]:
+            error = self.run_program("train", *adapt, "-o", "bad", *arguments, status=64).stderr
+            self.assertIn(message, error)
+        pathlib.Path("nothing").mkdir()
+        adapt[2] = "nothing"
+        self.assertIn("nothing", self.run_program("train", *adapt, "-o", "bad", status=66).stderr)
+
     def selfsup_model(self):
         """A DINOv2 of one block that has a configuration and no weights."""
         pathlib.Path("tiny").mkdir()

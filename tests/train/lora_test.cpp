@@ -41,7 +41,7 @@ struct Adapted {
   Tensor pixels, labels;
 };
 
-void expect_near(const Tensor& actual, const Tensor& expected, const std::string& name) {
+void expect_close(const Tensor& actual, const Tensor& expected, const std::string& name) {
   ASSERT_TRUE(actual.defined()) << name;
   ASSERT_EQ(actual.shape(), expected.shape()) << name;
   float largest = 0;
@@ -74,7 +74,7 @@ TEST(Lora, GradientsAndTwentyStepsEqualPyTorch) {
     std::vector<Tensor> gradients;
     for (const Parameter& p : parameters) {
       gradients.push_back(found(p.value));
-      if (step == 0) expect_near(gradients.back(), a.golden.load("grad." + p.name), p.name);
+      if (step == 0) expect_close(gradients.back(), a.golden.load("grad." + p.name), p.name);
     }
     clip_grad_norm(parameters, gradients, 1.0);
     optimizer.step(gradients, {.lr = 1e-3, .weight_decay = 0.05});
@@ -86,7 +86,7 @@ TEST(Lora, ACheckpointHasTheProductInIt) {
   const Adapted a;
   a.model.save(folder.path());
   const Tensor expected = a.model.build()->classify(a.pixels);
-  expect_near(TrainableModel(ModelFolder::open(folder.path())).build()->classify(a.pixels),
+  expect_close(TrainableModel(ModelFolder::open(folder.path())).build()->classify(a.pixels),
               expected, "merged");
   TrainableModel again = open("vit_hf_classifier");
   again.add_lora({.rank = 4, .alpha = 6}, 2);
