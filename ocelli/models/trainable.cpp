@@ -137,6 +137,12 @@ void TrainableModel::set_classifier(const std::vector<std::string>& labels, cons
   take_tensors();
 }
 
+void TrainableModel::replace(const std::string& name, const Tensor& value) {
+  tensor(name);  // throws where there is none
+  tensors_[name] = clone(value);
+  take_tensors();
+}
+
 // As transformers' configurations name classes, or timm's; weights alone get a configuration that
 // says nothing else.
 void TrainableModel::set_labels(const std::vector<std::string>& labels) {

@@ -53,6 +53,8 @@ class TrainableModel {
   // one of that width, or with two.
   void set_classifier(const std::vector<std::string>& labels, const Tensor& weight,
                       const Tensor& bias);
+  // Another value, of any shape, for a tensor that is there.
+  void replace(const std::string& name, const Tensor& value);
 
   // From here on the targets learn by A ("NAME.lora_A", uniform within 1 / sqrt(in)) and B (zeros)
   // alone, and of the rest the classifier learns. Throws invalid_argument naming a pattern that

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 #include <map>
 
 #include "ocelli/data/random.h"
@@ -24,6 +25,7 @@ constexpr uint64_t kFeatures = 2;  // a stream of random numbers, beside the tra
 struct Features {
   Tensor images, texts;
   std::vector<int64_t> image_of;
+  std::vector<std::vector<int64_t>> texts_of;  // the samples of each row of images
 };
 
 class Towers {
@@ -53,6 +55,8 @@ class Towers {
         images.push_back(model_->image_features(pixels));
       }
       result.image_of.push_back(row->second);
+      result.texts_of.resize(rows.size());
+      result.texts_of[static_cast<size_t>(row->second)].push_back(i);
       texts.push_back(sample.caption);
       if (progress) progress(i + 1, count);
     }
@@ -123,6 +127,29 @@ class Classes {
       }
     }
     texts_ = towers.of_texts(texts);
+  }
+
+  // Unit c of the hidden layer is how far the classifier's logit of class c is above kShift, and
+  // what follows adds the mean text of class c, as a part of what embeddings are long.
+  void begin_hidden(TrainableModel& model) const {
+    constexpr float kShift = 4, kPart = 0.1f;
+    const std::string at = "visual_projection.";
+    const int64_t width = model.tensor(at + "weight").size(0);
+    if (texts_.size(1) != width) {
+      fail(ErrorCode::unsupported,
+           "classes.as_hidden: texts are {} numbers but projections.width is {}", texts_.size(1),
+           width);
+    }
+    const Tensor names = Tensor::zeros({count_, width});
+    const int64_t patterns = texts_.size(0) / count_;
+    for (int64_t p = 0; p < patterns; ++p) {
+      const Tensor some = normalize(texts_.slice(0, p * count_, (p + 1) * count_));
+      std::ranges::transform(names.values<float>(), some.values<float>(),
+                             names.values<float>().begin(), std::plus());
+    }
+    model.replace(at + "fc1.weight", rows_);
+    model.replace(at + "fc1.bias", bias_ + -kShift);
+    model.replace(at + "fc2.weight", contiguous(normalize(names).transpose(0, 1)) * kPart);
   }
 
   Tensor loss(const TrainableModel& trained, const Model& model, int64_t batch, Rng& rng) const {
@@ -201,8 +228,9 @@ class Locked final : public Objective {
     const auto& dropout = recipe_.projections;
     const Tensor images =
         model.project_image(pick(train_.images, rows, dropout.image_dropout, rng));
-    const Tensor texts =
-        model.project_text(pick(train_.texts, batch.indices, dropout.text_dropout, rng));
+    const Tensor captions = pick(train_.texts, batch.indices, dropout.text_dropout, rng);
+    if (dropout.caption_mix > 0) mix(captions, rows, rng);
+    const Tensor texts = model.project_text(captions);
     const Tensor loss = contrastive_loss(trained, images, texts);
     if (!classes_) return loss;
     return loss + classes_->loss(trained, model, batch.size(), rng) *
@@ -220,6 +248,18 @@ class Locked final : public Objective {
   std::string best() const override { return test_.texts.defined() ? "test_recall5" : ""; }
 
  private:
+  // t <- t + u (t' - t), t' of any caption of the image
+  void mix(const Tensor& captions, const std::vector<int64_t>& images, Rng& rng) const {
+    for (size_t i = 0; i < images.size(); ++i) {
+      const auto& others = train_.texts_of[static_cast<size_t>(images[i])];
+      const int64_t other = others[static_cast<size_t>(random_index(rng, std::ssize(others)))];
+      const auto u = static_cast<float>(recipe_.projections.caption_mix) * rng.uniform();
+      const std::span<float> t = captions.select(0, static_cast<int64_t>(i)).values<float>();
+      const std::span<const float> from = train_.texts.select(0, other).values<float>();
+      for (size_t d = 0; d < t.size(); ++d) t[d] += u * (from[d] - t[d]);
+    }
+  }
+
   Features train_, test_;
   std::optional<Classes> classes_;
   const TrainRecipe& recipe_;
@@ -235,6 +275,8 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
         recipe.lora.rank);
   check(recipe.accumulate == 1, "accumulate is {}; a step of projections is one batch",
         recipe.accumulate);
+  check(!recipe.classes.as_hidden || (recipe.classes.weight > 0 && recipe.projections.hidden > 0),
+        "classes.as_hidden needs classes.weight and projections.hidden");
   check(recipe.distill.model.empty() && recipe.grad_cache == 0,
         "distill.model and grad_cache are for towers that learn");
   ModelFolder whole = model.folder();
@@ -251,6 +293,7 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
         images = cat({images, towers(*open_dataset(path), false, options.progress).images}, 0);
       }
       classes.emplace(towers, recipe, images, model.folder().path.string());
+      if (recipe.classes.as_hidden) classes->begin_hidden(model);
     }
   }
   Locked objective(std::move(train_features), std::move(test_features), std::move(classes), recipe);

@@ -64,9 +64,11 @@ struct TrainRecipe {
   struct {  // of a new model over two towers (models/dual_encoder.h), and of what goes into them
     int64_t width = 384, hidden = 0;
     double image_dropout = 0, text_dropout = 0;
+    double caption_mix = 0;  // most of another caption of the image in a caption's features
   } projections;
   struct {
     double weight = 0;                // of the loss over the image tower's own classes; 0: none
+    bool as_hidden = false;           // the images' hidden layer begins as the tower's classifier
     std::vector<std::string> images;  // datasets without captions
     std::vector<std::string> templates = {"{}", "a photo of a {}."};
   } classes;
