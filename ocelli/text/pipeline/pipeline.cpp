@@ -68,13 +68,9 @@ class Pipeline final : public Tokenizer {
     if (!words_ || text.starts_with(' ') || !is_printable_ascii(text)) {
       return append_part(text, /*begins=*/true, ids);
     }
-    for (size_t begin = 0, end = 0; begin < text.size(); begin = end) {
-      end = end_of_word(text, begin);
-      words_->append(text.substr(begin, end - begin), ids,
-                     [&](std::string_view word, std::vector<int32_t>& to) {
-                       append_part(word, begin == 0, to);
-                     });
-    }
+    words_->append_words(text, ids, [&](std::string_view word, std::vector<int32_t>& to) {
+      append_part(word, word.data() == text.data(), to);
+    });
   }
 
  private:

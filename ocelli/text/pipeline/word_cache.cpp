@@ -5,12 +5,6 @@
 
 namespace ocelli {
 
-size_t end_of_word(std::string_view text, size_t begin) {
-  while (begin < text.size() && text[begin] == ' ') ++begin;
-  while (begin < text.size() && text[begin] != ' ') ++begin;
-  return begin;
-}
-
 WordCache::~WordCache() {
   for (const auto& slot : slots_) delete slot.load();
 }

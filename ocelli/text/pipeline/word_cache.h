@@ -9,9 +9,6 @@
 
 namespace ocelli {
 
-// The end of the word that begins at `begin`: spaces, then what is none.
-size_t end_of_word(std::string_view text, size_t begin);
-
 // The first words that a tokenizer met, up to 32768, with their ids. Safe to use from many threads
 // at once: words are added and never changed, and no one waits.
 class WordCache {
@@ -21,17 +18,13 @@ class WordCache {
   WordCache(const WordCache&) = delete;
   WordCache& operator=(const WordCache&) = delete;
 
-  // Appends the ids of `word`. Those of a new word are what encode(word, ids) appends.
+  // Appends the ids of a text word by word. Those of a new word are what encode(word, ids) appends.
   template <typename Encode>
-  void append(std::string_view word, std::vector<int32_t>& ids, const Encode& encode) {
-    size_t slot = std::hash<std::string_view>()(word) % kSlots;
-    if (const Entry* entry = find(word, slot)) {
-      ids.insert(ids.end(), entry->ids.begin(), entry->ids.begin() + entry->count);
-      return;
+  void append_words(std::string_view text, std::vector<int32_t>& ids, const Encode& encode) {
+    for (size_t begin = 0, end = 0; begin < text.size(); begin = end) {
+      end = end_of_word(text, begin);
+      append(text.substr(begin, end - begin), ids, encode);
     }
-    const size_t before = ids.size();
-    encode(word, ids);
-    keep(word, slot, ids.data() + before, ids.size() - before);
   }
 
  private:
@@ -44,6 +37,24 @@ class WordCache {
 
     bool is(std::string_view word) const { return word == std::string_view(text.data(), length); }
   };
+
+  static size_t end_of_word(std::string_view text, size_t at) {
+    while (at < text.size() && text[at] == ' ') ++at;
+    while (at < text.size() && text[at] != ' ') ++at;
+    return at;
+  }
+
+  template <typename Encode>
+  void append(std::string_view word, std::vector<int32_t>& ids, const Encode& encode) {
+    size_t slot = std::hash<std::string_view>()(word) % kSlots;
+    if (const Entry* entry = find(word, slot)) {
+      ids.insert(ids.end(), entry->ids.begin(), entry->ids.begin() + entry->count);
+      return;
+    }
+    const size_t before = ids.size();
+    encode(word, ids);
+    keep(word, slot, ids.data() + before, ids.size() - before);
+  }
 
   // The entry of `word`, or null with `slot` moved to where it would stand.
   const Entry* find(std::string_view word, size_t& slot) const {
