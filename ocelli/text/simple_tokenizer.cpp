@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "ocelli/text/pipeline/subword.h"
+#include "ocelli/text/pipeline/word_cache.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {
@@ -131,6 +132,14 @@ class SimpleTokenizer final : public Tokenizer {
 
  protected:
   void append_ids(std::string_view text, std::vector<int32_t>& ids) const override {
+    if (!is_printable_ascii(text)) return append_part(text, ids);
+    words_.append_words(text, ids, [this](std::string_view word, std::vector<int32_t>& to) {
+      append_part(word, to);
+    });
+  }
+
+ private:
+  void append_part(std::string_view text, std::vector<int32_t>& ids) const {
     std::string symbols;
     for (const std::string_view word : split_words(text)) {
       if (word == kStart || word == kEnd) {
@@ -143,8 +152,8 @@ class SimpleTokenizer final : public Tokenizer {
     }
   }
 
- private:
   std::unique_ptr<const SubwordModel> model_;
+  mutable WordCache words_;
 };
 
 }  // namespace

@@ -62,6 +62,7 @@ bool is_of(char32_t c, uint32_t categories, uint8_t version) {
 std::string valid_utf8(std::string_view text) {
   check(text.size() < (size_t{1} << 30), "text: {} bytes are more than this version takes",
         text.size());
+  if (is_ascii(text)) return std::string(text);
   size_t at = 0;
   while (at < text.size()) {
     const size_t before = at;
@@ -74,10 +75,15 @@ std::string valid_utf8(std::string_view text) {
 }
 
 bool is_ascii(std::string_view text) {
-  for (const char c : text) {
-    if (static_cast<unsigned char>(c) >= 0x80) return false;
-  }
-  return true;
+  unsigned char bits = 0;
+  for (const char c : text) bits |= static_cast<unsigned char>(c);
+  return bits < 0x80;
+}
+
+bool is_printable_ascii(std::string_view text) {
+  bool printable = true;
+  for (const char c : text) printable &= c >= ' ' && c <= '~';
+  return printable;
 }
 
 char32_t next_code_point(std::string_view text, size_t& at) {

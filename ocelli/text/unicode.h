@@ -13,6 +13,7 @@ namespace ocelli {
 std::string valid_utf8(std::string_view text);
 
 bool is_ascii(std::string_view text);
+bool is_printable_ascii(std::string_view text);  // from the space to the tilde
 
 // The code point at `at`, which moves behind it; U+FFFD for an ill-formed byte.
 char32_t next_code_point(std::string_view text, size_t& at);

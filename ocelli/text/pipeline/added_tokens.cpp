@@ -67,6 +67,12 @@ const AddedTokenFinder::Entry* AddedTokenFinder::match(std::string_view text, si
   return nullptr;
 }
 
+bool AddedTokenFinder::finds_in_words_alone() const {
+  return std::ranges::none_of(tokens_, [](const Entry& entry) {
+    return entry.token.rstrip || entry.pattern.find(' ') != std::string::npos;
+  });
+}
+
 std::vector<Segment> AddedTokenFinder::find(std::string_view text) const {
   std::vector<Segment> segments;
   size_t end = 0;  // of what was cut off

@@ -37,7 +37,8 @@ class AddedTokenFinder {
   AddedTokenFinder(std::vector<AddedToken> tokens,
                    const std::function<std::string(const std::string&)>& normalize);
 
-  bool empty() const { return tokens_.empty(); }
+  // Whether a text may be searched word by word, each with the spaces before it.
+  bool finds_in_words_alone() const;
   std::vector<Segment> find(std::string_view text) const;
 
  private:

@@ -1,5 +1,6 @@
 #include "ocelli/text/pipeline/normalizer.h"
 
+#include <algorithm>
 #include <functional>
 
 #include "ocelli/text/pipeline/base64.h"
@@ -244,6 +245,23 @@ std::unique_ptr<const Normalizer> make_normalizer(const JsonNode& node) {
   if (type == "Precompiled") return make_precompiled(node);
   if (type == "BertNormalizer") return make_bert(node);
   fail_component(node, "normalizer", type);
+}
+
+bool normalizes_words_alone(const JsonNode& node) {
+  if (!node) return true;
+  const auto type = node.require<std::string>("type");
+  if (type == "Sequence")
+    return std::ranges::all_of(node.items("normalizers"), normalizes_words_alone);
+  if (type == "Replace") {
+    const JsonNode pattern = node.at("pattern");
+    const auto regex = pattern.get<std::string>("Regex", "");
+    return (regex == "\\s+" || regex == " {2,}") && node.require<std::string>("content") == " ";
+  }
+  // These take each character of ASCII for itself.
+  constexpr std::string_view kCharacters[] = {"NFC",  "NFD",         "NFKC",
+                                              "NFKD", "Lowercase",   "StripAccents",
+                                              "Nmt",  "Precompiled", "BertNormalizer"};
+  return std::ranges::count(kCharacters, type) > 0;
 }
 
 }  // namespace ocelli

@@ -19,4 +19,8 @@ class Normalizer {
 // Null for null. Throws unsupported for a type that is not known, corrupt_data for wrong fields.
 std::unique_ptr<const Normalizer> make_normalizer(const JsonNode& node);
 
+// Whether printable ASCII may be normalised word by word, each with the spaces before it, and gives
+// the same text.
+bool normalizes_words_alone(const JsonNode& node);
+
 }  // namespace ocelli

@@ -9,6 +9,7 @@
 #include "ocelli/text/pipeline/post_processor.h"
 #include "ocelli/text/pipeline/pre_tokenizer.h"
 #include "ocelli/text/pipeline/subword.h"
+#include "ocelli/text/pipeline/word_cache.h"
 #include "ocelli/text/unicode.h"
 
 namespace ocelli {
@@ -37,6 +38,7 @@ class Pipeline final : public Tokenizer {
     if (!options.before_token.empty()) prefix_ = {require(options.before_token)};
     if (!options.after_token.empty()) suffix_ = {require(options.after_token)};
     set_info(options);
+    if (takes_words_alone(node)) words_ = std::make_unique<WordCache>();
   }
 
   std::optional<int32_t> token_to_id(std::string_view token) const override {
@@ -63,6 +65,17 @@ class Pipeline final : public Tokenizer {
 
  protected:
   void append_ids(std::string_view text, std::vector<int32_t>& ids) const override {
+    if (!words_ || text.starts_with(' ') || !is_printable_ascii(text)) {
+      return append_part(text, /*begins=*/true, ids);
+    }
+    words_->append_words(text, ids, [&](std::string_view word, std::vector<int32_t>& to) {
+      append_part(word, word.data() == text.data(), to);
+    });
+  }
+
+ private:
+  // `begins`: the part is the beginning of the text.
+  void append_part(std::string_view text, bool begins, std::vector<int32_t>& ids) const {
     for (const Segment& raw : raw_finder_.find(text)) {
       if (raw.token) {
         ids.push_back(raw.token->id);
@@ -70,7 +83,7 @@ class Pipeline final : public Tokenizer {
       }
       std::string part(raw.text);
       const bool kept = !normalizer_ || normalizer_->apply(part);
-      const bool first = kept && raw.text.data() == text.data();
+      const bool first = begins && kept && raw.text.data() == text.data();
       for (const Segment& segment : normalized_finder_.find(part)) {
         if (segment.token)
           ids.push_back(segment.token->id);
@@ -80,7 +93,6 @@ class Pipeline final : public Tokenizer {
     }
   }
 
- private:
   void append_words(std::string_view text, bool first, std::vector<int32_t>& ids) const {
     std::vector<Word> words = {{std::string(text), first}};
     if (pre_tokenizer_) pre_tokenizer_->apply(words);
@@ -90,6 +102,20 @@ class Pipeline final : public Tokenizer {
   std::string normalized(std::string text) const {
     if (normalizer_) normalizer_->apply(text);
     return text;
+  }
+
+  bool takes_words_alone(const JsonNode& node) const {
+    if (!normalizes_words_alone(node.at("normalizer")) ||
+        !splits_words_alone(node.at("pre_tokenizer"))) {
+      return false;
+    }
+    // A table of characters may make spaces of others.
+    for (char c = '!'; c <= '~'; ++c) {
+      const std::string text = normalized(std::string(1, c));
+      if (text.empty() || std::ranges::count(text, ' ') > 0) return false;
+    }
+    return normalized(" ") == " " && raw_finder_.finds_in_words_alone() &&
+           normalized_finder_.finds_in_words_alone();
   }
 
   const std::string* token_of(int32_t id) const {
@@ -157,6 +183,7 @@ class Pipeline final : public Tokenizer {
   std::unique_ptr<const Decoder> decoder_;
   Vocabulary added_, special_;
   AddedTokenFinder raw_finder_, normalized_finder_;
+  std::unique_ptr<WordCache> words_;  // null where a text is more than its words
   std::string word_end_;
   bool clean_up_spaces_;
 };

@@ -84,6 +84,11 @@ std::unique_ptr<const PreTokenizer> make_sequence(const JsonNode& node) {
   return std::make_unique<Sequence>(std::move(parts));
 }
 
+// What CLIP's files cut by: no match has a space in it.
+constexpr std::string_view kClipSpecial = R"(<\|startoftext\|>|<\|endoftext\|>|)";
+constexpr std::string_view kClipWords =
+    R"('s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+)";
+
 bool is_ascii_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
@@ -201,6 +206,26 @@ std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const JsonNode& node) {
                       SplitBehavior::removed);
   }
   fail_component(node, "pre-tokenizer", type);
+}
+
+bool splits_words_alone(const JsonNode& node) {
+  if (!node) return false;
+  const auto type = node.require<std::string>("type");
+  if (type == "Sequence") {  // the others get the words of the first, one by one
+    const std::vector<JsonNode> parts = node.items("pretokenizers");
+    return !parts.empty() && splits_words_alone(parts[0]);
+  }
+  if (type == "ByteLevel") return node.get("use_regex", true);
+  if (type == "Metaspace") {
+    return node.get("split", true) && node.get<std::string>("replacement", "\u2581") == "\u2581";
+  }
+  if (type == "Split") {
+    auto regex = node.at("pattern").get<std::string>("Regex", "");
+    if (regex.starts_with(kClipSpecial)) regex.erase(0, kClipSpecial.size());
+    return regex == kClipWords && node.get("invert", false) &&
+           read_behavior(node) == SplitBehavior::removed;
+  }
+  return type == "BertPreTokenizer" || type == "WhitespaceSplit" || type == "Whitespace";
 }
 
 }  // namespace ocelli

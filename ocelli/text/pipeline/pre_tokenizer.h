@@ -25,4 +25,8 @@ class PreTokenizer {
 // Null for null. Throws unsupported for a type that is not known, corrupt_data for wrong fields.
 std::unique_ptr<const PreTokenizer> make_pre_tokenizer(const JsonNode& node);
 
+// Whether printable ASCII may be split word by word, each with the spaces before it, and gives the
+// same words.
+bool splits_words_alone(const JsonNode& node);
+
 }  // namespace ocelli
