@@ -22,4 +22,6 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/ocelli TYPE INCLUDE FILES_MATCHING PATTE
   PATTERN "backend/cpu" EXCLUDE PATTERN "backend/reference" EXCLUDE)
 install(FILES LICENSE NOTICE TYPE DOC)
 install(DIRECTORY recipes DESTINATION ${CMAKE_INSTALL_DATADIR}/ocelli)
-install(DIRECTORY models/default DESTINATION ${CMAKE_INSTALL_DATADIR}/ocelli/models OPTIONAL)
+foreach(model default zero-shot all-minilm-l6-v2)
+  install(DIRECTORY models/${model} DESTINATION ${CMAKE_INSTALL_DATADIR}/ocelli/models OPTIONAL)
+endforeach()

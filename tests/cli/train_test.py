@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import time
@@ -131,6 +132,30 @@ class Train(Case):
         self.json(*start, "-o", "whole")
         self.kill(start[1:], 3)
         self.assert_same("step-00000030", "model.safetensors")
+
+    def test_projections_over_two_folders(self):
+        self.captions()
+        shutil.copytree(fixtures.GOLDENS / "bert_hf", "text")
+        pathlib.Path("text/vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *CLASSES]) + "\n")
+        pathlib.Path("text/tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
+        width = json.loads(pathlib.Path("text/config.json").read_text())["hidden_size"]
+        begin = ["contrastive", "captions.tsv", "--image", fixtures.GOLDENS / "vit_hf_classifier", "--text", "text", "--lock-image",
+                 "--lock-text", "-b", "3", "--epochs", "60", "--lr", "0.003", "--set", f"projections.width={width}", "projections.hidden=6",
+                 "projections.caption_mix=0.5", "classes.weight=0.1"]
+        result = self.json("train", *begin, "classes.as_hidden=true", "--test", "captions.tsv", "-o", "whole")
+        self.assertEqual(result["metrics"]["test_recall1"], 1)
+        tensors = fixtures.read_safetensors(result["checkpoint"] + "/model.safetensors")
+        self.assertEqual(tensors["visual_projection.fc1.weight"][1][0], 5)  # a unit a class
+        self.assertNotIn("text_model.embeddings.word_embeddings.weight", tensors)
+        config = json.loads(pathlib.Path(result["checkpoint"], "config.json").read_text())
+        self.assertEqual(config["text_folder"], str(pathlib.Path("text").resolve()))
+        self.json("match", "photos/coffee/0_coffee.png", "--texts", "captions.tsv", "-m", result["checkpoint"])
+        self.kill([*begin, "classes.as_hidden=true", "--test", "captions.tsv"], 3)
+        self.assert_same("step-00000060", "model.safetensors")
+        error = self.run_program("train", *begin, "classes.as_hidden=true", f"projections.width={width + 1}", "-o", "bad", status=69).stderr
+        self.assertIn("classes.as_hidden", error)
+        error = self.run_program("train", *begin, "classes.as_hidden=true", "projections.hidden=0", "-o", "bad", status=64).stderr
+        self.assertIn("projections.hidden", error)
 
     def test_by_chunks_the_batch_is_as_large(self):
         self.captions()
