@@ -119,17 +119,19 @@ TrainableModel begin_with(const Train& train, const Common& common) {
                                          sizes, sigmoid, seed));
 }
 
-// The tensors of the towers that are locked, as transformers and open_clip call them.
+// The tensors of the towers that are locked. As open_clip has it, what is not the image tower's is
+// the text tower's.
 void lock_towers(Train& train, const TrainableModel& model) {
   if (!model.folder().towers.empty()) return;  // these do not learn
-  const bool native = model.folder().layout() == "open_clip";
-  auto& freeze = train.recipe.groups.freeze;
-  if (train.lock_image) freeze.push_back(native ? "visual.*" : "vision_model.*");
-  if (!train.lock_text) return;
-  if (native)
-    freeze.insert(freeze.end(), {"transformer.*", "*_embedding*", "ln_final.*", "text_projection"});
-  else
-    freeze.push_back("text_model.*");
+  const std::string layout = model.folder().layout();
+  const bool native = layout == "open_clip" || layout == "openai";
+  for (const std::string& name : model.parameters()) {
+    const bool image = name.starts_with(native ? "visual." : "vision_model.");
+    const bool text =
+        native ? !image && !name.starts_with("logit_") : name.starts_with("text_model.");
+    if ((image && train.lock_image) || (text && train.lock_text))
+      train.recipe.groups.freeze.push_back(name);
+  }
 }
 
 void run(Train& train, Common& common) {
