@@ -239,6 +239,7 @@ void add_train(CLI::App& app, Common& common) {
            "recipes/dinov2-s14.toml -o run/",
            train, common);
   add_train_probes(*command, common);
+  add_train_prompts(*command, common);
   command->footer(
       "A checkpoint is a model folder that every command opens.\n"
       "Examples:\n"
