@@ -47,9 +47,9 @@ class Episodes {
       : opened_(opened),
         options_(options),
         scale_(opened.model->similarity().scale),
+        ids_(prompt_ids(*opened.model, opened.tokenizer(), labels, options.context)),
         single_(embed_prompts(opened, labels, {kSingleTemplate})),
         ensemble_(embed_prompts(opened, labels, options.templates)),
-        ids_(prompt_ids(*opened.model, opened.tokenizer(), labels, options.context)),
         learner_(open_for_context(opened.folder)) {}
 
   void operator()(int64_t episode, const LabelledRows& known, const LabelledRows& asked,
@@ -113,7 +113,7 @@ class Episodes {
   const OpenModel& opened_;
   const PromptOptions& options_;
   float scale_;
-  Tensor single_, ensemble_, ids_;
+  Tensor ids_, single_, ensemble_;
   std::unique_ptr<Model> learner_;
 };
 
