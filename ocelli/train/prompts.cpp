@@ -11,6 +11,7 @@
 #include "ocelli/ops/linear.h"
 #include "ocelli/ops/loss.h"
 #include "ocelli/ops/norm.h"
+#include "ocelli/ops/recompute.h"
 #include "ocelli/ops/reduce.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/ops/tape.h"
@@ -20,6 +21,9 @@
 
 namespace ocelli {
 namespace {
+
+// What the text tower keeps of more tokens for their gradients is gigabytes.
+constexpr int64_t kManyTokens = 4096;
 
 // How one tensor learns: the logits it gives the images of a batch, and the step sizes.
 struct Fit {
@@ -160,6 +164,7 @@ Learnt learn_context(const Model& model, const Tensor& ids, const Tensor& start,
                      const Learning& learning) {
   const Schedule cosine{.base = learning.lr, .total = learning.epochs};
   const int64_t steps = steps_an_epoch(shots, learning);
+  const Recompute recompute(ids.numel() > kManyTokens);
   return fit(start, shots.classes,
              {.logits =
                   [&](const Tensor& context, const Tensor& rows) {
