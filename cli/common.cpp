@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ocelli/base/file.h"
+#include "ocelli/base/ranks.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/hub/resolve.h"
 
@@ -145,6 +146,11 @@ void find_test_folder(std::string& train, std::string& test) {
 void check_new_folder(const std::string& output) {
   check(output.empty() || !std::filesystem::exists(output),
         "train: {} is there already; name a new folder", output);
+}
+
+void check_one_process(const std::string& task) {
+  if (ranks().size() > 1)
+    fail(ErrorCode::unsupported, "train: {} runs in one process; start it without mpirun", task);
 }
 
 void print_json(const nlohmann::ordered_json& json) {

@@ -59,6 +59,8 @@ ClassImages read_classes(const std::string& path, const std::string& option = ""
 void find_test_folder(std::string& train, std::string& test);
 // For what `ocelli train` writes; nothing when empty.
 void check_new_folder(const std::string& output);
+// Throws unsupported under mpirun.
+void check_one_process(const std::string& task);
 
 // Bytes of names that are not UTF-8 are replaced.
 void print_json(const nlohmann::ordered_json& json);

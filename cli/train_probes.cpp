@@ -12,6 +12,7 @@ struct Probes {
 };
 
 void run(Probes probes, Common& common) {
+  check_one_process("a probe");
   find_test_folder(probes.train, probes.test);
   ProbeOptions options = probes.options;
   check(probes.output.empty() || probes.features.empty(),

@@ -59,6 +59,7 @@ void print(const PromptResult& result, const PromptOptions& options) {
 }
 
 void run(Prompts prompts, Common& common) {
+  check_one_process("learning prompts");
   find_test_folder(prompts.train, prompts.test);
   PromptOptions& options = prompts.options;
   check_new_folder(prompts.output);
