@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ocelli/base/file.h"
+#include "ocelli/base/ranks.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/hub/resolve.h"
 
@@ -128,6 +129,28 @@ ClassImages read_classes(const std::string& path, const std::string& option) {
   auto* images = std::get_if<ClassImages>(&data);
   check(images, "{}{}: holds captions; classes are needed", option, path);
   return std::move(*images);
+}
+
+void find_test_folder(std::string& train, std::string& test) {
+  namespace fs = std::filesystem;
+  const fs::path data = train;
+  if (!test.empty() || !fs::is_directory(data / "train")) return;
+  for (const char* name : {"val", "test"}) {
+    if (!fs::is_directory(data / name)) continue;
+    train = (data / "train").string();
+    test = (data / name).string();
+    return;
+  }
+}
+
+void check_new_folder(const std::string& output) {
+  check(output.empty() || !std::filesystem::exists(output),
+        "train: {} is there already; name a new folder", output);
+}
+
+void check_one_process(const std::string& task) {
+  if (ranks().size() > 1)
+    fail(ErrorCode::unsupported, "train: {} runs in one process; start it without mpirun", task);
 }
 
 void print_json(const nlohmann::ordered_json& json) {

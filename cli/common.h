@@ -55,6 +55,13 @@ CLI::Option* add_choice(CLI::App& command, const std::string& names, std::string
 // Images with classes; `option` is named where the file holds captions.
 ClassImages read_classes(const std::string& path, const std::string& option = "");
 
+// A folder with train/ and val/ (or test/) in it becomes these two, where `test` is empty.
+void find_test_folder(std::string& train, std::string& test);
+// For what `ocelli train` writes; nothing when empty.
+void check_new_folder(const std::string& output);
+// Throws unsupported under mpirun.
+void check_one_process(const std::string& task);
+
 // Bytes of names that are not UTF-8 are replaced.
 void print_json(const nlohmann::ordered_json& json);
 
@@ -81,5 +88,6 @@ void add_runs(CLI::App& app, Common& common);
 void add_search(CLI::App& app, Common& common);
 void add_train(CLI::App& app, Common& common);
 void add_train_probes(CLI::App& train, Common& common);
+void add_train_prompts(CLI::App& train, Common& common);
 
 }  // namespace ocelli::cli

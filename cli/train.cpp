@@ -302,6 +302,7 @@ void add_train(CLI::App& app, Common& common) {
            "  ocelli train adapt drawings/ photos/ -m vit-folder -o run/ --epochs 5 --lr 1e-4",
            train, common);
   add_train_probes(*command, common);
+  add_train_prompts(*command, common);
   command->footer(
       "A checkpoint is a model folder that every command opens.\n"
       "Examples:\n"

@@ -11,25 +11,13 @@ struct Probes {
   ProbeOptions options;
 };
 
-void find_data(Probes& probes) {
-  namespace fs = std::filesystem;
-  const fs::path data = probes.train;
-  if (!probes.test.empty() || !fs::is_directory(data / "train")) return;
-  for (const char* name : {"val", "test"}) {
-    if (!fs::is_directory(data / name)) continue;
-    probes.train = (data / "train").string();
-    probes.test = (data / name).string();
-    return;
-  }
-}
-
 void run(Probes probes, Common& common) {
-  find_data(probes);
+  check_one_process("a probe");
+  find_test_folder(probes.train, probes.test);
   ProbeOptions options = probes.options;
   check(probes.output.empty() || probes.features.empty(),
         "train: --output writes a classifier of the model's own embedding; leave out --features");
-  check(probes.output.empty() || !std::filesystem::exists(probes.output),
-        "train: {} is there already; name a new folder", probes.output);
+  check_new_folder(probes.output);
   if (!probes.features.empty()) options.features = parse_features(probes.features);
   options.train = common.run_options("embedding the training images");
   options.test = common.run_options("embedding the test images");

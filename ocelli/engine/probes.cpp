@@ -1,10 +1,9 @@
 #include "ocelli/engine/probes.h"
 
-#include <algorithm>
 #include <cmath>
 
-#include "ocelli/data/random.h"
 #include "ocelli/engine/convert.h"
+#include "ocelli/engine/few_shot.h"
 #include "ocelli/engine/knn.h"
 #include "ocelli/models/trainable.h"
 #include "ocelli/nn/init.h"
@@ -17,27 +16,12 @@ namespace {
 LabelledRows features_of(const OpenModel& opened, const ClassImages& data,
                          const ProbeOptions& options, const RunOptions& run,
                          std::vector<ItemError>& errors) {
-  std::vector<float> values;
-  LabelledRows known;
-  int64_t width = 0;
   const bool normalized = options.probe != Probe::linear;
   const Forward forward = [&](const Tensor& pixels) {
     return options.features ? feature_pixels(opened, pixels, *options.features, {-1}, normalized)
                             : embed_pixels(opened, pixels, normalized);
   };
-  const auto failed = run_images(
-      opened.processor, data.paths, forward,
-      [&](int64_t index, const Tensor& row) {
-        const auto row_values = row.values<float>();
-        values.insert(values.end(), row_values.begin(), row_values.end());
-        width = std::ssize(row_values);
-        known.class_of.push_back(data.class_of[static_cast<size_t>(index)]);
-      },
-      run);
-  errors.insert(errors.end(), failed.begin(), failed.end());
-  check(!known.class_of.empty(), "train: none of the images could be read");
-  known.rows = Tensor::from<float>(values, {std::ssize(known.class_of), width});
-  return known;
+  return labelled_rows(opened, data, forward, run, errors);
 }
 
 // [classes, D], of length 1: the mean of each class's rows, which are of length 1.
@@ -50,38 +34,6 @@ Tensor prototypes(const Tensor& rows, const std::vector<int64_t>& class_of, int6
     for (int64_t j = 0; j < width; ++j) sum[j] += row[j];
   }
   return normalize(sums);
-}
-
-// The images of an episode: `shots` of each class to know, the others.
-struct Draw {
-  std::vector<int64_t> known, rest;
-};
-
-Draw draw(const std::vector<std::vector<int64_t>>& of_class, const ProbeOptions& options,
-          int64_t episode) {
-  Draw drawn;
-  for (size_t c = 0; c < of_class.size(); ++c) {
-    Rng rng = keyed_rng({options.seed, static_cast<uint64_t>(episode), c});
-    const auto order = random_permutation(rng, std::ssize(of_class[c]));
-    for (size_t i = 0; i < order.size(); ++i) {
-      auto& side = static_cast<int64_t>(i) < options.shots ? drawn.known : drawn.rest;
-      side.push_back(of_class[c][static_cast<size_t>(order[i])]);
-    }
-  }
-  return drawn;
-}
-
-std::vector<std::vector<int64_t>> by_class(const LabelledRows& known, const ClassImages& data,
-                                           int64_t shots) {
-  std::vector<std::vector<int64_t>> of_class(data.classes.size());
-  for (size_t i = 0; i < known.class_of.size(); ++i)
-    of_class[static_cast<size_t>(known.class_of[i])].push_back(static_cast<int64_t>(i));
-  for (size_t c = 0; c < of_class.size(); ++c) {
-    check(std::ssize(of_class[c]) >= std::max<int64_t>(shots, 1),
-          "train: --shots {}: the class '{}' has {} images", shots, data.classes[c],
-          of_class[c].size());
-  }
-  return of_class;
 }
 
 // Learns from `known`; the share of `asked` that it answers rightly.
@@ -135,7 +87,7 @@ ProbeResult run_probe(const OpenModel& opened, const ClassImages& train,
     asked = features_of(opened, *test, options, options.test, result.errors);
     for (int64_t& label : asked.class_of) label = matched[static_cast<size_t>(label)];
   }
-  const auto of_class = by_class(all, train, options.shots);
+  const auto of_class = rows_by_class(all, train, options.shots);
   result.episodes = options.shots > 0 ? options.episodes : 1;
   std::vector<double> shares;
   for (int64_t episode = 0; episode < result.episodes; ++episode) {
@@ -144,17 +96,15 @@ ProbeResult run_probe(const OpenModel& opened, const ClassImages& train,
       shares.push_back(answer(all, asked, options, result));
       break;
     }
-    const Draw drawn = draw(of_class, options, episode);
+    const Draw drawn = draw(of_class, options.shots, options.seed, episode);
     check(test || !drawn.rest.empty(),
           "train: --shots {} leaves no image to test on; give some with --test", options.shots);
     shares.push_back(
         answer(all.at(drawn.known), test ? asked : all.at(drawn.rest), options, result));
   }
-  double squares = 0;
-  for (const double share : shares) result.top1 += share / static_cast<double>(shares.size());
-  for (const double share : shares) squares += (share - result.top1) * (share - result.top1);
-  const auto n = static_cast<double>(shares.size());
-  if (n > 1) result.interval = 1.96 * std::sqrt(squares / (n - 1) / n);
+  const Estimate top1 = estimate(shares);
+  result.top1 = top1.mean;
+  result.interval = top1.interval;
   return result;
 }
 

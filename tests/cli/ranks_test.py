@@ -95,7 +95,9 @@ class Ranks(Case):
         for arguments, status, message in [
                 (["classify", "photos", "-m", VIT, "-b", "3", "-o", "a"], 64, "a batch of 3 does not divide among 2 ranks"),
                 (["classify", "none", "-m", VIT, "-o", "a"], 66, "none"),
-                (["selfsup", "photos", "-m", VIT, "-o", "a"], 69, "selfsup runs in one process")]:
+                (["selfsup", "photos", "-m", VIT, "-o", "a"], 69, "selfsup runs in one process"),
+                (["knn", "photos", "-m", VIT], 69, "a probe runs in one process"),
+                (["prompts", "photos", "-m", VIT], 69, "learning prompts runs in one process")]:
             self.assertIn(message, self.ranks(2, *arguments, status=status).stderr)
 
 

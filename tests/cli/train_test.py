@@ -74,6 +74,47 @@ class Train(Case):
             self.assertIn(message, self.run_program("train", *arguments, status=status).stderr)
         self.assertFalse(pathlib.Path("x").exists())
 
+    def test_prompts_learn_and_are_written(self):
+        photographs("held_out", 1)
+        clip = fixtures.clip()
+        command = ("train", "prompts", "photos", "--test", "held_out", "-m", clip, "--shots", "2", "--episodes", "2", "--context", "4",
+                   "--epochs", "60")
+        result = self.json(*command, "-o", "prompts")
+        self.assertEqual({key: result[key] for key in ("templates", "context", "episodes", "shots", "train", "count", "classes", "failed")},
+                         {"templates": "openai80", "context": 4, "episodes": 2, "shots": 2, "train": 6, "count": 3, "classes": 3, "failed": 0})
+        self.assertEqual(list(result)[:5], ["zero_shot", "zero_shot_ensemble", "coop", "tip_adapter", "tip_adapter_f"])
+        self.assertLess(result["coop"]["last_loss"], result["coop"]["first_loss"])
+        self.assertEqual((result["tip_adapter"]["top1"], result["tip_adapter_f"]["top1"]), (1, 1))  # the same photographs
+        self.assertEqual(self.json(*command), result)
+        self.assertEqual(json.loads(pathlib.Path("prompts/report.json").read_text()), result)
+        self.assertEqual(fixtures.read_safetensors("prompts/context.safetensors")["context"][:2], ("F32", [4, 32]))
+        cache = fixtures.read_safetensors("prompts/cache.safetensors")
+        self.assertEqual({name: shape for name, (_, shape, _) in cache.items()},
+                         {"keys": [6, 24], "learnt_keys": [6, 24], "values": [6, 3]})
+        header = pathlib.Path("prompts/context.safetensors").read_bytes()[:600]
+        self.assertIn(b'"tokens":"4"', header)
+        self.assertIn(b'"model":"clip"', header)
+        table = self.run_program(*command).stdout
+        self.assertRegex(table, r"Tip-Adapter-F +100.00 \+- 0.00 %")
+        self.assertIn("top-1 of 3 images of 3 classes, from 6 labelled, episodes: 2", table)
+
+    def test_prompts_bad_input(self):
+        clip, siglip = fixtures.clip(), fixtures.GOLDENS / "tokens_siglip"
+        few = ["--shots", "2", "--context", "4"]
+        pathlib.Path("no_label.txt").write_text("a photo\n")
+        for arguments, status, message in [
+                (["-m", VIT], 69, "texts need a model with a text tower"),
+                (["-m", fixtures.GOLDENS / "tokens_clip"], 69, "the image tower is missing"),
+                (["-m", siglip], 69, "this model has a sigmoid a pair"),
+                (["-m", clip], 64, "the class 'camera' has 7 tokens, 25 with the context of 16 and both ends; the text tower takes 16"),
+                (["-m", clip, "--context", "4", "--shots", "5"], 64, "--shots 5: the class 'camera' has 4 images"),
+                (["-m", clip, "--context", "4", "--shots", "4"], 64, "leaves no image to test on"),
+                (["-m", clip, *few, "--templates", "openai81"], 66, "--templates openai81"),
+                (["-m", clip, *few, "--templates", "no_label.txt"], 64, "has no {} for the label"),
+                (["-m", clip, *few, "-o", "photos"], 64, "is there already"),
+                (["-m", clip, "--context", "0"], 64, "--context")]:
+            self.assertIn(message, self.run_program("train", "prompts", "photos", *arguments, status=status).stderr)
+
     def test_captions_find_their_images(self):
         clip = fixtures.clip()
         self.captions()

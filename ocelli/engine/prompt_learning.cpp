@@ -1,0 +1,177 @@
+#include "ocelli/engine/prompt_learning.h"
+
+#include "ocelli/base/file.h"
+#include "ocelli/data/random.h"
+#include "ocelli/engine/convert.h"
+#include "ocelli/nn/init.h"
+#include "ocelli/ops/reduce.h"
+#include "ocelli/train/prompts.h"
+
+namespace ocelli {
+namespace {
+
+void check_learns_prompts(const OpenModel& opened) {
+  check_has_text(opened);
+  const auto refuse = [&](const std::string& what) {
+    fail(ErrorCode::unsupported, "{}: {}", opened.name, what);
+  };
+  if (opened.input_size[0] == 0)
+    refuse("prompts are learnt from images; the image tower is missing");
+  if (opened.model->similarity().sigmoid)
+    refuse(
+        "prompts are learnt with a softmax over the classes; this model has a sigmoid a pair "
+        "(SigLIP's loss)");
+  if (opened.model->context_width() == 0)
+    refuse(fmt::format("the texts of {} take no learnt context; those of clip do",
+                       opened.family->name));
+}
+
+Tensor classes_of(const LabelledRows& known) {
+  const Tensor classes = Tensor::empty({std::ssize(known.class_of)}, DType::i32);
+  for (size_t i = 0; i < known.class_of.size(); ++i)
+    classes.data<int32_t>()[i] = static_cast<int32_t>(known.class_of[i]);
+  return classes;
+}
+
+double share_right(const Tensor& logits, const std::vector<int64_t>& truth) {
+  const Tensor answers = argmax(logits);
+  int64_t right = 0;
+  for (size_t i = 0; i < truth.size(); ++i) right += answers.data<int32_t>()[i] == truth[i];
+  return static_cast<double>(right) / static_cast<double>(truth.size());
+}
+
+class Episodes {
+ public:
+  Episodes(const OpenModel& opened, const PromptOptions& options,
+           const std::vector<std::string>& labels)
+      : opened_(opened),
+        options_(options),
+        scale_(opened.model->similarity().scale),
+        ids_(prompt_ids(*opened.model, opened.tokenizer(), labels, options.context)),
+        single_(embed_prompts(opened, labels, {kSingleTemplate})),
+        ensemble_(embed_prompts(opened, labels, options.templates)),
+        learner_(open_for_context(opened.folder)) {}
+
+  void operator()(int64_t episode, const LabelledRows& known, const LabelledRows& asked,
+                  PromptResult& result) {
+    const Shots shots{known.rows, classes_of(known)};
+    const Tensor zero_shot = similar(asked.rows, ensemble_);
+    single.push_back(share_right(similar(asked.rows, single_), asked.class_of));
+    ensemble.push_back(share_right(zero_shot, asked.class_of));
+    const Learnt learnt = learn(episode, shots);
+    context.push_back(share_right(context_logits(*opened_.model, ids_, learnt.value, asked.rows),
+                                  asked.class_of));
+    const Tensor known_zero_shot = similar(known.rows, ensemble_);
+    ImageCache images = make_cache(shots, std::ssize(result.labels));
+    choose_sharpness(images, shots, known_zero_shot);
+    cache.push_back(share_right(cache_logits(asked.rows, zero_shot, images), asked.class_of));
+    const Tensor keys =
+        learn_keys(
+            images, shots, known_zero_shot,
+            {.epochs = kKeyEpochs, .batch = kKeyBatch, .lr = kKeyRate, .seed = options_.seed})
+            .value;
+    ImageCache adapted = images;
+    adapted.keys = keys;
+    learnt_cache.push_back(
+        share_right(cache_logits(asked.rows, zero_shot, adapted), asked.class_of));
+    result.train = std::ssize(known.class_of);
+    result.count = std::ssize(asked.class_of);
+    if (episode > 0) return;
+    result.context_vectors = learnt.value;
+    result.first_loss = learnt.losses.front();
+    result.last_loss = learnt.losses.back();
+    result.keys = images.keys;
+    result.learnt_keys = keys;
+    result.values = images.values;
+    result.alpha = images.alpha;
+    result.beta = images.beta;
+  }
+
+  std::vector<double> single, ensemble, context, cache, learnt_cache;
+
+ private:
+  Tensor similar(const Tensor& images, const Tensor& texts) const {
+    return matmul(images, texts.transpose(0, 1), scale_);
+  }
+
+  Learnt learn(int64_t episode, const Shots& shots) const {
+    Learning learning{.epochs = options_.epochs ? options_.epochs : context_epochs(options_.shots),
+                      .batch = kContextBatch,
+                      .lr = kContextRate,
+                      .seed = options_.seed};
+    if (options_.progress) {
+      learning.progress = [&](int64_t done, int64_t total) {
+        options_.progress(episode * total + done, options_.episodes * total);
+      };
+    }
+    Rng rng = keyed_rng({options_.seed, static_cast<uint64_t>(episode)});
+    const Tensor start =
+        random_normal({options_.context, opened_.model->context_width()}, 0.02f, rng);
+    return learn_context(*learner_, ids_, start, shots, learning);
+  }
+
+  const OpenModel& opened_;
+  const PromptOptions& options_;
+  float scale_;
+  Tensor ids_, single_, ensemble_;
+  std::unique_ptr<Model> learner_;
+};
+
+}  // namespace
+
+PromptResult learn_prompts(const OpenModel& opened, const ClassImages& train,
+                           const std::optional<ClassImages>& test, const PromptOptions& options) {
+  check_learns_prompts(opened);
+  check(train.classes.size() >= 2, "train: {} classes; at least two are needed",
+        train.classes.size());
+  PromptResult result;
+  result.labels = train.classes;
+  std::vector<int64_t> matched;
+  if (test) matched = match_classes(*test, train.classes);
+  Episodes run(opened, options, train.classes);
+  const Forward forward = [&](const Tensor& pixels) { return embed_pixels(opened, pixels); };
+  const LabelledRows all = labelled_rows(opened, train, forward, options.train, result.errors);
+  LabelledRows asked;
+  if (test) {
+    asked = labelled_rows(opened, *test, forward, options.test, result.errors);
+    for (int64_t& label : asked.class_of) label = matched[static_cast<size_t>(label)];
+  }
+  const auto of_class = rows_by_class(all, train, options.shots);
+  for (int64_t episode = 0; episode < options.episodes; ++episode) {
+    const Draw drawn = draw(of_class, options.shots, options.seed, episode);
+    check(test || !drawn.rest.empty(),
+          "train: --shots {} leaves no image to test on; give some with --test", options.shots);
+    run(episode, all.at(drawn.known), test ? asked : all.at(drawn.rest), result);
+  }
+  result.single = estimate(run.single);
+  result.ensemble = estimate(run.ensemble);
+  result.context = estimate(run.context);
+  result.cache = estimate(run.cache);
+  result.learnt_cache = estimate(run.learnt_cache);
+  return result;
+}
+
+void write_prompts(const OpenModel& opened, const PromptResult& result, const std::string& report,
+                   const std::filesystem::path& output) {
+  std::filesystem::create_directories(output);
+  std::map<std::string, std::string> about = {{"format", "pt"},
+                                              {"model", opened.name},
+                                              {"family", opened.family->name},
+                                              {"fingerprint", fingerprint(opened)}};
+  auto context = about, cache = about;
+  context["tokens"] = std::to_string(result.context_vectors.size(0));
+  context["class_position"] = "end";
+  cache["classes"] = nlohmann::json(result.labels).dump();
+  cache["alpha"] = fmt::format("{}", result.alpha);
+  cache["beta"] = fmt::format("{}", result.beta);
+  write_safetensors(output / "context.safetensors",
+                    std::vector<NamedTensor>{{"context", result.context_vectors}}, context);
+  write_safetensors(
+      output / "cache.safetensors",
+      std::vector<NamedTensor>{
+          {"keys", result.keys}, {"learnt_keys", result.learnt_keys}, {"values", result.values}},
+      cache);
+  write_file(output / "report.json", report);
+}
+
+}  // namespace ocelli
