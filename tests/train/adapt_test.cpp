@@ -27,7 +27,7 @@ void expect_all_near(const Tensor& actual, const Tensor& expected, const std::st
 
 // tools/goldens/adapt.py
 TEST(Adapt, TenStepsWithATeacherEqualPyTorch) {
-  const Safetensors golden(kGoldens / "adapt" / "expected.safetensors");
+  const Safetensors golden(kGoldens / "train" / "adapt.safetensors");
   const auto pixels = [&](const char* name) {
     return contiguous(golden.load(name).permute({0, 2, 3, 1}));
   };

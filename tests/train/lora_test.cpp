@@ -87,7 +87,7 @@ TEST(Lora, ACheckpointHasTheProductInIt) {
   a.model.save(folder.path());
   const Tensor expected = a.model.build()->classify(a.pixels);
   expect_close(TrainableModel(ModelFolder::open(folder.path())).build()->classify(a.pixels),
-              expected, "merged");
+               expected, "merged");
   TrainableModel again = open("vit_hf_classifier");
   again.add_lora({.rank = 4, .alpha = 6}, 2);
   again.load(folder.path());

@@ -33,7 +33,7 @@ void expect_equal(const Tensor& actual, const Tensor& expected, const std::strin
 
 // timm's TokenDistillationTask, the images normalised by other numbers than the teacher's.
 TEST(Teacher, OfTheDistillationTokenIsTimms) {
-  const Safetensors golden(kGoldens / "distill" / "expected.safetensors");
+  const Safetensors golden(kGoldens / "train" / "distill.safetensors");
   const TrainableModel student(
       ModelFolder::open(kGoldens / "vit_deit_distilled" / "checkpoint.pth"));
   ImageProcessor processor;
@@ -79,7 +79,9 @@ TEST(Teacher, IsAskedForClassesByName) {
   ASSERT_EQ(two.shape(), (Shape{1, 2}));
   EXPECT_EQ(two.data<float>()[0], all.data<float>()[2]);
   EXPECT_EQ(two.data<float>()[1], all.data<float>()[0]);
-  EXPECT_NE(complaint([&] { teacher.set_classes({"dog", "ant"}); }).find("'dog'"),
+  EXPECT_NE(complaint([&] {
+              teacher.set_classes({"dog", "ant"});
+            }).find("'dog'"),
             std::string::npos);
   Teacher bare(kGoldens / "dinov2_hf", ImageProcessor());
   EXPECT_NE(complaint([&] { bare.set_classes({"dog"}); }).find("dinov2_hf"), std::string::npos);
@@ -101,7 +103,7 @@ struct Pair {
 };
 
 TEST(Teacher, OfTwoTowersIsOpenClips) {
-  const Safetensors golden(kGoldens / "distill" / "expected.safetensors");
+  const Safetensors golden(kGoldens / "train" / "distill.safetensors");
   const TeacherPairs teacher = {golden.load("clip.teacher_images"),
                                 golden.load("clip.teacher_texts"), 20};
   for (const int64_t chunk : {0, 4, 1}) {
@@ -124,7 +126,7 @@ TEST(Teacher, OfTwoTowersIsOpenClips) {
 }
 
 TEST(ContrastiveLoss, OfSigmoidsIsTheSameByChunks) {
-  const Safetensors golden(kGoldens / "distill" / "expected.safetensors");
+  const Safetensors golden(kGoldens / "train" / "distill.safetensors");
   const Pair p(golden, true);
   std::vector<Tensor> losses, gradients;
   for (const int64_t chunk : {0, 4}) {

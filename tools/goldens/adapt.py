@@ -5,9 +5,10 @@ import os
 
 import torch
 import torch.nn.functional as F
+from safetensors.torch import save_file
 from transformers import AutoModelForImageClassification
 
-from common import ROOT, folder, pixels, save_expected
+from common import ROOT, pixels
 
 THRESHOLD, TARGET, CORAL, MOMENTUM = 0.6, 0.8, 0.5, 0.9
 
@@ -49,4 +50,4 @@ for step in range(10):
             t.mul_(MOMENTUM).add_(p, alpha=1 - MOMENTUM)
 out.update(losses=torch.stack(losses), used=torch.stack(used), teacher=teacher.classifier.weight)
 print(out["used"], out["losses"])
-save_expected(folder("adapt"), **out)
+save_file({k: v.detach().contiguous() for k, v in out.items()}, os.path.join(ROOT, "train", "adapt.safetensors"))

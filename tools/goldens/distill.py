@@ -5,12 +5,12 @@ import os
 import torch
 import torch.nn.functional as F
 from open_clip.loss import DistillClipLoss
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from timm.task import TokenDistillationTask
 
-from common import ROOT, folder, pixels, save_expected
+from common import ROOT, pixels
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 ARGS = json.load(open(os.path.join(ROOT, "vit_timm_token", "config.json")))["model_args"]
@@ -46,4 +46,4 @@ contrastive, distill = DistillClipLoss()(F.normalize(images, dim=-1), F.normaliz
 out.update({"clip.images": images, "clip.texts": texts, "clip.teacher_images": teacher_images, "clip.teacher_texts": teacher_texts,
             "clip.logit_scale": scale, "clip.contrastive": contrastive, "clip.distill": distill,
             "clip.grad.images": images.grad, "clip.grad.texts": texts.grad, "clip.grad.logit_scale": scale.grad})
-save_expected(folder("distill"), **out)
+save_file({k: v.detach().contiguous() for k, v in out.items()}, os.path.join(ROOT, "train", "distill.safetensors"))
