@@ -18,7 +18,7 @@ demo: bootstrap build default-model ## Set up; classify, index, search, deduplic
 	$(BUILD)/cli/ocelli search demo/photos.oci $(EXAMPLES)/coffee.png -k 4 --html demo/search.html
 	$(BUILD)/cli/ocelli dedup $(EXAMPLES) --report demo/duplicates.html
 	$(BUILD)/cli/ocelli explain $(EXAMPLES)/coffee.png --occlusion --html demo/explain.html
-	$(BUILD)/cli/ocelli classify $(EXAMPLES)/*.jpg $(EXAMPLES)/*.png -m zero-shot --labels "a cup of coffee,a cat,a rocket,an astronaut,a photographer,galaxies" --html demo/zero-shot.html
+	$(BUILD)/cli/ocelli classify $(EXAMPLES)/*.jpg $(EXAMPLES)/*.png -m zero-shot --labels "a cup of coffee,a cat,a rocket,a woman in a space suit,a photographer,galaxies" --html demo/zero-shot.html
 	$(BUILD)/cli/ocelli index $(EXAMPLES) -m zero-shot -o demo/sentences.oci
 	$(BUILD)/cli/ocelli search demo/sentences.oci "an espresso on a table" -k 3 --html demo/sentences.html
 	@echo "Look at report, search, duplicates, explain, zero-shot and sentences.html in demo/"
