@@ -27,8 +27,7 @@ constexpr const char* kQueriesAndValues[] = {"*query.weight",    "*value.weight"
                                              "*attn.qkv.weight", "*attn.in_proj_weight"};
 
 bool learns(std::string_view name, const Tensor& tensor) {
-  return tensor.dtype() == DType::f32 && !name.ends_with("running_mean") &&
-         !name.ends_with("running_var");
+  return tensor.dtype() == DType::f32 && !is_running_statistic(name);
 }
 
 void copy_into(const Tensor& tensor, const Tensor& stored) {
@@ -37,6 +36,10 @@ void copy_into(const Tensor& tensor, const Tensor& stored) {
 }
 
 }  // namespace
+
+bool is_running_statistic(std::string_view name) {
+  return name.ends_with("running_mean") || name.ends_with("running_var");
+}
 
 TrainableModel::TrainableModel(ModelFolder folder)
     : folder_(std::move(folder)), family_(&find_family(folder_)) {
@@ -227,8 +230,9 @@ std::string TrainableModel::checkpoint_name() const {
 void TrainableModel::save(const std::filesystem::path& folder) const {
   copy_model_texts(folder_.path, folder);
   if (folder_.config) write_file(folder / "config.json", folder_.config.json().dump(2) + "\n");
-  if (folder_.processor) {
-    write_file(folder / "preprocessor_config.json", folder_.processor.json().dump(2) + "\n");
+  const std::filesystem::path processor = "preprocessor_config.json";
+  if (folder_.processor && folder_.processor.place() != folder_.path / processor) {  // not copied
+    write_file(folder / processor, folder_.processor.json().dump(2) + "\n");
   }
   if (!lora_.empty()) {
     std::filesystem::create_directories(folder / "training");

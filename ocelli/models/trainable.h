@@ -30,6 +30,9 @@ struct LoraOptions {
   std::vector<std::string> targets = {};
 };
 
+// Of a batch norm: it follows the batches and has no gradient.
+bool is_running_statistic(std::string_view tensor);
+
 class TrainableModel {
  public:
   // Towers that are folders of their own (ModelFolder::towers) are left out: they do not learn.

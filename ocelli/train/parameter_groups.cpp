@@ -116,7 +116,7 @@ std::vector<Parameter> parameters_of(const TrainableModel& model) {
 void update_average(const TrainableModel& average, const TrainableModel& model, double momentum) {
   std::vector<Parameter> into = parameters_of(average), from = parameters_of(model);
   for (const auto& [name, tensor] : model.tensors()) {
-    if (!name.ends_with("running_mean") && !name.ends_with("running_var")) continue;
+    if (!is_running_statistic(name)) continue;
     into.push_back({.name = name, .value = average.tensor(name)});
     from.push_back({.name = name, .value = tensor});
   }
