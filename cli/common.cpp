@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include "ocelli/base/file.h"
-#include "ocelli/base/ranks.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/hub/resolve.h"
 
@@ -47,12 +46,21 @@ void Common::add_size(CLI::App& command) {
 }
 
 void Common::add_batch(CLI::App& command) {
-  command.add_option("-b,--batch", batch, "Images in one forward (default: 8)")
-      ->check(CLI::PositiveNumber.description(""))
-      ->type_name(kNumber);
-  command.add_option("--max-pixels", max_pixels, "Larger images are refused (default: 178956970)")
-      ->check(CLI::PositiveNumber.description(""))
-      ->type_name(kNumber);
+  add_positive(command, "-b,--batch", batch, "Images in one forward (default: 8)");
+  add_positive(command, "--max-pixels", max_pixels,
+               "Larger images are refused (default: 178956970)");
+}
+
+void Common::add_labelled(CLI::App& command, std::string& train, std::string& test) {
+  command
+      .add_option("data", train,
+                  "A folder with a sub-folder a class (or with train/ and val/), or a table")
+      ->type_name(kFile)
+      ->required();
+  command.add_option("--test", test, "Images to test on")->type_name(kFile);
+  add_batch(command);
+  add_model(command);
+  add_output(command);
 }
 
 void Common::add_images(CLI::App& command, std::vector<std::string>& images) {
@@ -146,11 +154,6 @@ void find_test_folder(std::string& train, std::string& test) {
 void check_new_folder(const std::string& output) {
   check(output.empty() || !std::filesystem::exists(output),
         "train: {} is there already; name a new folder", output);
-}
-
-void check_one_process(const std::string& task) {
-  if (ranks().size() > 1)
-    fail(ErrorCode::unsupported, "train: {} runs in one process; start it without mpirun", task);
 }
 
 void print_json(const nlohmann::ordered_json& json) {

@@ -26,6 +26,8 @@ struct Common {
   void add_precision(CLI::App& command);
   void add_size(CLI::App& command);
   void add_batch(CLI::App& command);  // --batch --max-pixels
+  // For what learns from features: data, --test, and all that embedding and printing need.
+  void add_labelled(CLI::App& command, std::string& train, std::string& test);
   void add_images(CLI::App& command, std::vector<std::string>& images);
   // --labels and --templates, for zero-shot classes.
   void add_labels(CLI::App& command, std::string& labels, std::string& templates);
@@ -52,6 +54,14 @@ constexpr const char *kFile = "FILE", *kFolder = "FOLDER", *kModel = "MODEL", *k
 CLI::Option* add_choice(CLI::App& command, const std::string& names, std::string& value,
                         const std::vector<std::string>& choices, const std::string& description);
 
+template <typename T>
+CLI::Option* add_positive(CLI::App& command, const std::string& names, T& value,
+                          const std::string& description) {
+  return command.add_option(names, value, description)
+      ->check(CLI::PositiveNumber.description(""))
+      ->type_name(kNumber);
+}
+
 // Images with classes; `option` is named where the file holds captions.
 ClassImages read_classes(const std::string& path, const std::string& option = "");
 
@@ -59,8 +69,6 @@ ClassImages read_classes(const std::string& path, const std::string& option = ""
 void find_test_folder(std::string& train, std::string& test);
 // For what `ocelli train` writes; nothing when empty.
 void check_new_folder(const std::string& output);
-// Throws unsupported under mpirun.
-void check_one_process(const std::string& task);
 
 // Bytes of names that are not UTF-8 are replaced.
 void print_json(const nlohmann::ordered_json& json);

@@ -2,6 +2,7 @@
 
 #include "cli/common.h"
 #include "ocelli/engine/probes.h"
+#include "ocelli/train/trainer.h"
 
 namespace ocelli::cli {
 namespace {
@@ -12,7 +13,7 @@ struct Probes {
 };
 
 void run(Probes probes, Common& common) {
-  check_one_process("a probe");
+  refuse_ranks(ranks(), "a probe");
   find_test_folder(probes.train, probes.test);
   ProbeOptions options = probes.options;
   check(probes.output.empty() || probes.features.empty(),
@@ -53,33 +54,23 @@ void add_probe(CLI::App& train, const std::string& name, const std::string& summ
   auto* command = train.add_subcommand(name, summary);
   auto probes = std::make_shared<Probes>();
   probes->options.probe = parse_probe(name);
-  command
-      ->add_option("data", probes->train,
-                   "A folder with a sub-folder a class (or with train/ and val/), or a table")
-      ->type_name(kFile)
-      ->required();
-  command->add_option("--test", probes->test, "Images to test on")->type_name(kFile);
-  common.add_batch(*command);
-  common.add_model(*command);
-  common.add_output(*command);
-  const auto number = [&](const std::string& option, auto& value, const std::string& text) {
-    command->add_option(option, value, text)
-        ->check(CLI::PositiveNumber.description(""))
-        ->type_name(kNumber);
-  };
-  number("--shots", probes->options.shots,
-         "Learn from N images a class, drawn anew for every episode (default: from all)");
-  number("--episodes", probes->options.episodes, "Draws, with --shots (default: 100)");
+  common.add_labelled(*command, probes->train, probes->test);
+  add_positive(*command, "--shots", probes->options.shots,
+               "Learn from N images a class, drawn anew for every episode (default: from all)");
+  add_positive(*command, "--episodes", probes->options.episodes,
+               "Draws, with --shots (default: 100)");
   command->add_option("--seed", probes->options.seed, "Of the draws (default: 0)")
       ->type_name(kNumber);
   add_choice(*command, "--features", probes->features, {"cls", "patch-mean", "cls+mean"},
              "Tokens of a transformer instead of its embedding");
   if (name == "linear") {
-    number("--c", probes->options.c,
-           "Weight of the errors against the penalty (default: what learns a fifth best from the "
-           "others; 1 with --shots)");
+    add_positive(
+        *command, "--c", probes->options.c,
+        "Weight of the errors against the penalty (default: what learns a fifth best from the "
+        "others; 1 with --shots)");
   }
-  if (name == "knn") number("-k", probes->options.k, "Neighbours that vote (default: 20)");
+  if (name == "knn")
+    add_positive(*command, "-k", probes->options.k, "Neighbours that vote (default: 20)");
   if (name != "knn") {
     command
         ->add_option("-o,--output", probes->output,

@@ -3,6 +3,7 @@
 #include "cli/common.h"
 #include "ocelli/engine/prompt_learning.h"
 #include "ocelli/engine/prompts.h"
+#include "ocelli/train/trainer.h"
 
 namespace ocelli::cli {
 namespace {
@@ -59,7 +60,7 @@ void print(const PromptResult& result, const PromptOptions& options) {
 }
 
 void run(Prompts prompts, Common& common) {
-  check_one_process("learning prompts");
+  refuse_ranks(ranks(), "learning prompts");
   find_test_folder(prompts.train, prompts.test);
   PromptOptions& options = prompts.options;
   check_new_folder(prompts.output);
@@ -87,29 +88,16 @@ void add_train_prompts(CLI::App& train, Common& common) {
   auto* command =
       train.add_subcommand("prompts", "Learn a CLIP's prompts and a cache from a few images");
   auto prompts = std::make_shared<Prompts>();
-  command
-      ->add_option("data", prompts->train,
-                   "A folder with a sub-folder a class (or with train/ and val/), or a table")
-      ->type_name(kFile)
-      ->required();
-  command->add_option("--test", prompts->test, "Images to test on")->type_name(kFile);
-  common.add_batch(*command);
-  common.add_model(*command);
-  common.add_output(*command);
-  const auto number = [&](const std::string& option, auto& value, const std::string& text) {
-    command->add_option(option, value, text)
-        ->check(CLI::PositiveNumber.description(""))
-        ->type_name(kNumber);
-  };
+  common.add_labelled(*command, prompts->train, prompts->test);
   PromptOptions& options = prompts->options;
-  number("--shots", options.shots,
-         "Learn from N images a class, drawn anew for every episode (default: 16)");
-  number("--episodes", options.episodes, "Draws (default: 3)");
+  add_positive(*command, "--shots", options.shots,
+               "Learn from N images a class, drawn anew for every episode (default: 16)");
+  add_positive(*command, "--episodes", options.episodes, "Draws (default: 3)");
   command->add_option("--seed", options.seed, "Of the draws and of the context (default: 0)")
       ->type_name(kNumber);
-  number("--context", options.context, "Vectors that CoOp learns (default: 16)");
-  number("--epochs", options.epochs,
-         "Of CoOp (default: 50 with one shot, 100 with up to 4, else 200)");
+  add_positive(*command, "--context", options.context, "Vectors that CoOp learns (default: 16)");
+  add_positive(*command, "--epochs", options.epochs,
+               "Of CoOp (default: 50 with one shot, 100 with up to 4, else 200)");
   command
       ->add_option("--templates", prompts->templates,
                    "The ensemble: openai80 (default), none, or a file with {} for the label")

@@ -6,6 +6,7 @@
 #include "ocelli/data/random.h"
 
 namespace ocelli {
+namespace {
 
 LabelledRows labelled_rows(const OpenModel& opened, const ClassImages& data, const Forward& forward,
                            const RunOptions& run, std::vector<ItemError>& errors) {
@@ -40,18 +41,38 @@ std::vector<std::vector<int64_t>> rows_by_class(const LabelledRows& known, const
   return of_class;
 }
 
-Draw draw(const std::vector<std::vector<int64_t>>& of_class, int64_t shots, uint64_t seed,
-          int64_t episode) {
-  Draw drawn;
-  for (size_t c = 0; c < of_class.size(); ++c) {
+}  // namespace
+
+FewShotData few_shot_data(const OpenModel& opened, const ClassImages& train,
+                          const std::optional<ClassImages>& test, const Forward& forward,
+                          const RunOptions& train_run, const RunOptions& test_run, int64_t shots,
+                          std::vector<ItemError>& errors) {
+  check(train.classes.size() >= 2, "train: {} classes; at least two are needed",
+        train.classes.size());
+  std::vector<int64_t> matched;
+  if (test) matched = match_classes(*test, train.classes);
+  FewShotData data{labelled_rows(opened, train, forward, train_run, errors), {}, {}};
+  if (test) {
+    data.asked = labelled_rows(opened, *test, forward, test_run, errors);
+    for (int64_t& label : data.asked->class_of) label = matched[static_cast<size_t>(label)];
+  }
+  data.of_class = rows_by_class(data.known, train, shots);
+  return data;
+}
+
+Episode draw(const FewShotData& data, int64_t shots, uint64_t seed, int64_t episode) {
+  std::vector<int64_t> known, rest;
+  for (size_t c = 0; c < data.of_class.size(); ++c) {
     Rng rng = keyed_rng({seed, static_cast<uint64_t>(episode), c});
-    const auto order = random_permutation(rng, std::ssize(of_class[c]));
+    const auto order = random_permutation(rng, std::ssize(data.of_class[c]));
     for (size_t i = 0; i < order.size(); ++i) {
-      auto& side = static_cast<int64_t>(i) < shots ? drawn.known : drawn.rest;
-      side.push_back(of_class[c][static_cast<size_t>(order[i])]);
+      auto& side = static_cast<int64_t>(i) < shots ? known : rest;
+      side.push_back(data.of_class[c][static_cast<size_t>(order[i])]);
     }
   }
-  return drawn;
+  check(data.asked || !rest.empty(),
+        "train: --shots {} leaves no image to test on; give some with --test", shots);
+  return {data.known.at(known), data.asked ? *data.asked : data.known.at(rest)};
 }
 
 Estimate estimate(const std::vector<double>& numbers) {

@@ -2,6 +2,7 @@
 // random choices (Vinyals et al., arXiv 1606.04080).
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "ocelli/data/image_list.h"
@@ -10,22 +11,26 @@
 
 namespace ocelli {
 
-// What `forward` makes of the images that can be read; the others go into `errors`. Throws
-// invalid_argument when there is none.
-LabelledRows labelled_rows(const OpenModel& opened, const ClassImages& data, const Forward& forward,
-                           const RunOptions& run, std::vector<ItemError>& errors);
-
-// The rows of each class. Throws invalid_argument for a class of none, or of fewer than `shots`.
-std::vector<std::vector<int64_t>> rows_by_class(const LabelledRows& known, const ClassImages& data,
-                                                int64_t shots);
-
-// The rows of an episode: `shots` of each class to know, the others.
-struct Draw {
-  std::vector<int64_t> known, rest;
+struct FewShotData {
+  LabelledRows known;                          // of the training images
+  std::optional<LabelledRows> asked;           // of the test images, their classes by those names
+  std::vector<std::vector<int64_t>> of_class;  // the rows of each class of `known`
 };
-// A function of its arguments.
-Draw draw(const std::vector<std::vector<int64_t>>& of_class, int64_t shots, uint64_t seed,
-          int64_t episode);
+
+// What `forward` makes of the images that can be read; the others go into `errors`. Throws
+// invalid_argument for fewer than two classes, when none of the images can be read, and for a class
+// of none, or of fewer than `shots`.
+FewShotData few_shot_data(const OpenModel& opened, const ClassImages& train,
+                          const std::optional<ClassImages>& test, const Forward& forward,
+                          const RunOptions& train_run, const RunOptions& test_run, int64_t shots,
+                          std::vector<ItemError>& errors);
+
+struct Episode {
+  LabelledRows known, asked;
+};
+// `shots` of each class to know; the test images are asked, or the others. A function of its
+// arguments. Throws invalid_argument where nothing is left to ask.
+Episode draw(const FewShotData& data, int64_t shots, uint64_t seed, int64_t episode);
 
 // Of one number an episode: the mean, and half the width of its 95 % interval (of one number 0).
 struct Estimate {

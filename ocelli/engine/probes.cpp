@@ -12,18 +12,6 @@
 namespace ocelli {
 namespace {
 
-// As they are for planes, else of length 1.
-LabelledRows features_of(const OpenModel& opened, const ClassImages& data,
-                         const ProbeOptions& options, const RunOptions& run,
-                         std::vector<ItemError>& errors) {
-  const bool normalized = options.probe != Probe::linear;
-  const Forward forward = [&](const Tensor& pixels) {
-    return options.features ? feature_pixels(opened, pixels, *options.features, {-1}, normalized)
-                            : embed_pixels(opened, pixels, normalized);
-  };
-  return labelled_rows(opened, data, forward, run, errors);
-}
-
 // [classes, D], of length 1: the mean of each class's rows, which are of length 1.
 Tensor prototypes(const Tensor& rows, const std::vector<int64_t>& class_of, int64_t classes) {
   const int64_t width = rows.size(1);
@@ -73,34 +61,24 @@ ProbeResult run_probe(const OpenModel& opened, const ClassImages& train,
                       const std::optional<ClassImages>& test, const ProbeOptions& given) {
   ProbeOptions options = given;
   check(options.shots > 0 || test, "train: without --shots, images to test on are needed (--test)");
-  check(train.classes.size() >= 2, "train: {} classes; at least two are needed",
-        train.classes.size());
   if (options.shots > 0 && options.c == 0) options.c = 1;
   ProbeResult result;
   result.classes = std::ssize(train.classes);
   result.labels = train.classes;
-  std::vector<int64_t> matched;
-  if (test) matched = match_classes(*test, train.classes);
-  const LabelledRows all = features_of(opened, train, options, options.train, result.errors);
-  LabelledRows asked;
-  if (test) {
-    asked = features_of(opened, *test, options, options.test, result.errors);
-    for (int64_t& label : asked.class_of) label = matched[static_cast<size_t>(label)];
-  }
-  const auto of_class = rows_by_class(all, train, options.shots);
+  const bool normalized = options.probe != Probe::linear;  // planes take rows as they are
+  const Forward forward = [&](const Tensor& pixels) {
+    return options.features ? feature_pixels(opened, pixels, *options.features, {-1}, normalized)
+                            : embed_pixels(opened, pixels, normalized);
+  };
+  const FewShotData data = few_shot_data(opened, train, test, forward, options.train, options.test,
+                                         options.shots, result.errors);
   result.episodes = options.shots > 0 ? options.episodes : 1;
   std::vector<double> shares;
-  for (int64_t episode = 0; episode < result.episodes; ++episode) {
+  for (int64_t i = 0; i < result.episodes; ++i) {
     throw_if_cancelled();
-    if (options.shots == 0) {
-      shares.push_back(answer(all, asked, options, result));
-      break;
-    }
-    const Draw drawn = draw(of_class, options.shots, options.seed, episode);
-    check(test || !drawn.rest.empty(),
-          "train: --shots {} leaves no image to test on; give some with --test", options.shots);
-    shares.push_back(
-        answer(all.at(drawn.known), test ? asked : all.at(drawn.rest), options, result));
+    const Episode episode = options.shots > 0 ? draw(data, options.shots, options.seed, i)
+                                              : Episode{data.known, *data.asked};
+    shares.push_back(answer(episode.known, episode.asked, options, result));
   }
   const Estimate top1 = estimate(shares);
   result.top1 = top1.mean;

@@ -34,10 +34,10 @@ Tensor classes_of(const LabelledRows& known) {
 }
 
 double share_right(const Tensor& logits, const std::vector<int64_t>& truth) {
-  const Tensor answers = argmax(logits);
-  int64_t right = 0;
-  for (size_t i = 0; i < truth.size(); ++i) right += answers.data<int32_t>()[i] == truth[i];
-  return static_cast<double>(right) / static_cast<double>(truth.size());
+  const Tensor best = argmax(logits);
+  const std::span<const int32_t> answers = best.values<int32_t>();
+  return static_cast<double>(count_right({answers.begin(), answers.end()}, truth)) /
+         static_cast<double>(truth.size());
 }
 
 class Episodes {
@@ -122,26 +122,15 @@ class Episodes {
 PromptResult learn_prompts(const OpenModel& opened, const ClassImages& train,
                            const std::optional<ClassImages>& test, const PromptOptions& options) {
   check_learns_prompts(opened);
-  check(train.classes.size() >= 2, "train: {} classes; at least two are needed",
-        train.classes.size());
   PromptResult result;
   result.labels = train.classes;
-  std::vector<int64_t> matched;
-  if (test) matched = match_classes(*test, train.classes);
   Episodes run(opened, options, train.classes);
   const Forward forward = [&](const Tensor& pixels) { return embed_pixels(opened, pixels); };
-  const LabelledRows all = labelled_rows(opened, train, forward, options.train, result.errors);
-  LabelledRows asked;
-  if (test) {
-    asked = labelled_rows(opened, *test, forward, options.test, result.errors);
-    for (int64_t& label : asked.class_of) label = matched[static_cast<size_t>(label)];
-  }
-  const auto of_class = rows_by_class(all, train, options.shots);
-  for (int64_t episode = 0; episode < options.episodes; ++episode) {
-    const Draw drawn = draw(of_class, options.shots, options.seed, episode);
-    check(test || !drawn.rest.empty(),
-          "train: --shots {} leaves no image to test on; give some with --test", options.shots);
-    run(episode, all.at(drawn.known), test ? asked : all.at(drawn.rest), result);
+  const FewShotData data = few_shot_data(opened, train, test, forward, options.train, options.test,
+                                         options.shots, result.errors);
+  for (int64_t i = 0; i < options.episodes; ++i) {
+    const Episode episode = draw(data, options.shots, options.seed, i);
+    run(i, episode.known, episode.asked, result);
   }
   result.single = estimate(run.single);
   result.ensemble = estimate(run.ensemble);

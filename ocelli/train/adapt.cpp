@@ -154,7 +154,7 @@ class Adaptation final : public Objective {
 Trained train_adapt(TrainableModel& model, const ClassifierData& source,
                     std::shared_ptr<const Dataset> target, const TrainRecipe& recipe,
                     const TrainOptions& options) {
-  refuse_ranks(options, "adapt");
+  refuse_ranks(options.ranks, "adapt");
   check(recipe.lora.rank == 0, "lora.rank is {}; adaptation learns all weights", recipe.lora.rank);
   check(recipe.accumulate == 1, "accumulate is {}; in adaptation a step is one batch",
         recipe.accumulate);

@@ -191,7 +191,7 @@ class Selfsup final : public Objective {
 
 Trained train_selfsup(TrainableModel& model, const SelfsupData& data, const TrainRecipe& recipe,
                       const TrainOptions& options) {
-  refuse_ranks(options, "selfsup");
+  refuse_ranks(options.ranks, "selfsup");
   const std::unique_ptr<Model> built = model.build();
   if (!built->token_layout()) {
     fail(ErrorCode::unsupported,

@@ -323,8 +323,8 @@ int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading) {
                            : (each + loading.batch_size - 1) / loading.batch_size;
 }
 
-void refuse_ranks(const TrainOptions& options, const std::string& task) {
-  if (options.ranks.size() == 1) return;
+void refuse_ranks(const Ranks& ranks, const std::string& task) {
+  if (ranks.size() == 1) return;
   fail(ErrorCode::unsupported, "train: {} runs in one process; start it without mpirun", task);
 }
 

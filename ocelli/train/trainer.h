@@ -70,7 +70,7 @@ struct Trained {
 int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading);
 
 // Throws unsupported, naming the task, where there are several ranks.
-void refuse_ranks(const TrainOptions& options, const std::string& task);
+void refuse_ranks(const Ranks& ranks, const std::string& task);
 
 // Trains `model` in place. A checkpoint is an ordinary model folder with training/ in it, of the
 // averaged weights beside the learnt ones where the recipe keeps an average. When a stop is asked
