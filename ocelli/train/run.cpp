@@ -118,8 +118,8 @@ void RunFolder::claim(bool resume) {
     lock_ = std::make_unique<Lock>(folder_);
     return write_file(folder_ / kConfig, config_.text);
   }
-  check(is_run(folder_), "{}: there is no run to resume ({} is missing)", folder_.string(),
-        kConfig);
+  check(fs::is_regular_file(folder_ / kConfig), "{}: there is no run to resume ({} is missing)",
+        folder_.string(), kConfig);
   lock_ = std::make_unique<Lock>(folder_);
   check(read_file(folder_ / kConfig) == config_.text,
         "{}: the run has another config.toml; resume it with the same settings", folder_.string());

@@ -157,6 +157,13 @@ TEST(RunFolder, RefusesFoldersThatAreNotItsOwn) {
             path + "/checkpoints/last: names '../../../etc', which is no checkpoint");
 }
 
+TEST(RunFolder, KilledBeforeItsFirstMetricIsResumed) {
+  const TempFolder folder;
+  fs::create_directory(folder / "run");
+  write_file(folder / "run/config.toml", kConfig.text);
+  EXPECT_EQ(RunFolder(folder / "run", kConfig, true).step(), 0);
+}
+
 TEST(RunFolder, IsSummarised) {
   const TempFolder folder;
   {
