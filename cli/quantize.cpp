@@ -14,7 +14,7 @@ struct Quantize {
   std::string model, output, precision = "int8";
   int64_t group = 32;
   std::vector<std::string> photographs;
-  bool search = false;
+  bool fixed_ranges = false, search = false;
   double target = QuantizeOptions{}.target;
 };
 
@@ -23,6 +23,7 @@ nlohmann::ordered_json to_json(const Quantize& options, const QuantizeResult& re
   block.erase("quant_method");
   block.erase("version");
   block["weights"] = result.quantization.weights.size();
+  block["inputs"] = result.quantization.inputs.size();
   block["bytes"] = result.bytes;
   nlohmann::ordered_json json = {{"output", options.output}};
   json.update(block);
@@ -33,6 +34,7 @@ void run(const Quantize& options, Common& common) {
   const auto input = common.resolve(options.model);
   QuantizeOptions how{.precision = *backend::parse_precision(options.precision),
                       .group = options.group,
+                      .fixed_ranges = options.fixed_ranges,
                       .search = options.search,
                       .target = options.target,
                       .progress = common.progress("searching")};
@@ -65,6 +67,8 @@ void add_quantize(CLI::App& app, Common& common) {
       ->add_option("--calibrate", options->photographs,
                    "Images to smooth activations by (int8) and to measure the loss on")
       ->type_name(kFile);
+  command->add_flag("--static", options->fixed_ranges,
+                    "int8: activations in the range of the images of --calibrate, not each row's own");
   command->add_flag("--search", options->search,
                     "Keep in bf16 the layers that lose most, as few as the target needs");
   command

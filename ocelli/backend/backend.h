@@ -187,6 +187,9 @@ const Backend& reference();  // scalar and obvious: the oracle
 const Backend& cpu(Precision precision = Precision::f32);
 // The same in int4, with groups of `group` numbers, 32 or 128; cpu(int4) has groups of 32.
 const Backend& cpu_int4(int64_t group);
+// The same in int8, for weights that are multiplied with numbers from `low` to `high`; others count
+// as the nearest of these. cpu(int8) takes the range of each row.
+std::shared_ptr<const Backend> cpu_int8(float low, float high);
 
 // The backend of ops called from this thread: cpu() unless a scope says otherwise.
 const Backend& current();

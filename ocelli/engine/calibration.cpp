@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <span>
 
 namespace ocelli {
 
@@ -17,7 +18,7 @@ backend::PackedPtr Watcher::pack_linear(const View& weight, const View* bias) co
   backend::PackedPtr packed = Cpu::pack_linear(weight, bias);
   if (!pending_.empty()) {
     layer_of_[packed.get()] = layers_.size();
-    layers_.push_back({std::move(pending_), weight.shape[0], weight.shape[1], {}, nullptr});
+    layers_.push_back({.names = std::move(pending_), .n = weight.shape[0], .k = weight.shape[1]});
     pending_.clear();
   }
   return packed;
@@ -43,6 +44,11 @@ void Watcher::linear(const View& y, const View& x, const backend::Packed& weight
     layer.most.resize(static_cast<size_t>(layer.k));
     for (int64_t r = 0; r < x.shape[0]; ++r) {
       const float* row = x.as<float>() + r * x.strides[0];
+      const auto [least, largest] = std::ranges::minmax(std::span(row, layer.k));
+      layer.low = layer.rows ? std::min(layer.low, least) : least;
+      layer.high = layer.rows ? std::max(layer.high, largest) : largest;
+      layer.ranges += largest - least;
+      ++layer.rows;
       for (int64_t i = 0; i < layer.k; ++i) {
         float& most = layer.most[static_cast<size_t>(i)];
         most = std::max(most, std::abs(row[i]));

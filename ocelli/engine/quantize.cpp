@@ -108,6 +108,7 @@ class Quantizer {
       exact_ = answers(*opened_);
     }
     if (options_.precision == Precision::int8) smooth();
+    if (options_.fixed_ranges) fix_ranges();
   }
 
   // Which layers stay in bf16.
@@ -116,7 +117,7 @@ class Quantizer {
     for (size_t i = 0; i < layers_.size(); ++i) {
       const std::set<std::string> alone(layers_[i].begin(), layers_[i].end());
       const Cosines cosines = cosines_with([&](const std::string& name) -> const backend::Backend& {
-        return alone.contains(name) ? narrow() : backend::cpu();
+        return alone.contains(name) ? result_.narrow(name) : backend::cpu();
       });
       loss.emplace_back(cosines.mean, i);
       if (options_.progress)
@@ -141,6 +142,7 @@ class Quantizer {
       result_.mean_cosine = cosines.mean;
       result_.worst_cosine = cosines.worst;
     }
+    for (const std::string& name : kept_) result_.inputs.erase(name);
     int64_t bytes = 0;
     write_model_folder(input_, output, "quantize", [&] {
       std::vector<NamedTensor> tensors;
@@ -176,11 +178,6 @@ class Quantizer {
     return rows == layer.n;
   }
 
-  const backend::Backend& narrow() const {
-    return options_.precision == Precision::int4 ? backend::cpu_int4(options_.group)
-                                                 : backend::cpu(options_.precision);
-  }
-
   // [images, D]
   Tensor answers(const OpenModel& opened) const {
     std::vector<Tensor> rows;
@@ -203,7 +200,7 @@ class Quantizer {
     return [this](const std::string& name) -> const backend::Backend& {
       for (const auto& names : layers_) {
         if (std::ranges::find(names, name) != names.end())
-          return kept_.contains(name) ? Quantization::higher() : narrow();
+          return kept_.contains(name) ? Quantization::higher() : result_.narrow(name);
       }
       return Quantization::higher();
     };
@@ -277,6 +274,26 @@ class Quantizer {
     ++result_.smoothed;
   }
 
+  // Of the inputs as they are after smoothing. Where some rows are far larger than the rest, as
+  // those of a transformer's few tokens that hold no image (Darcet et al., arXiv 2309.16588), one
+  // step would be too wide for the others.
+  void fix_ranges() {
+    constexpr double kWidest = 3;
+    const Watcher watcher;
+    const auto opened = open(
+        [&](const std::string& name) -> const backend::Backend& { return watcher.naming(name); });
+    {
+      const backend::UseBackend watching(watcher);
+      answers(*opened);
+    }
+    for (const WatchedLayer& layer : watcher.layers()) {
+      const double range = layer.high - layer.low,
+                   of_a_row = layer.ranges / static_cast<double>(layer.rows);
+      if (!(range > 0) || range > kWidest * of_a_row || !fits(layer)) continue;
+      for (const std::string& name : layer.names) result_.set_input(name, layer.low, layer.high);
+    }
+  }
+
   bool has(const std::string& name) const {
     return std::ranges::any_of(weights_->tensors(),
                                [&](const TensorInfo& info) { return info.name == name; });
@@ -320,6 +337,9 @@ QuantizeResult quantize(const fs::path& input, const fs::path& output,
                         const QuantizeOptions& options) {
   check(!options.search || !options.calibration.empty(),
         "quantize: --search measures on images; give --calibrate");
+  check(!options.fixed_ranges ||
+            (options.precision == Precision::int8 && !options.calibration.empty()),
+        "quantize: --static takes the ranges of int8 from images; give --calibrate");
   check(!options.search || options.precision != Precision::bf16,
         "quantize: --search chooses what stays in bf16; with --precision bf16 everything is");
   check(!fs::exists(output / "model.safetensors"),

@@ -14,6 +14,9 @@ struct QuantizeOptions {
   // norm have into the weights (SmoothQuant, Xiao et al., arXiv 2211.10438), and the loss is
   // measured.
   std::vector<std::string> calibration = {};
+  // int8: the inputs of a layer have the range that they had on the calibration images, and not
+  // each row its own. A little faster, and what lies outside is cut off.
+  bool fixed_ranges = false;
   // Quantises each layer alone, and keeps in bf16 the fewest, by their loss, with which the worst
   // cosine of the calibration images is `target`. Needs calibration.
   bool search = false;

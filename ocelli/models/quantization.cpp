@@ -1,5 +1,8 @@
 #include "ocelli/models/quantization.h"
 
+#include <array>
+#include <cmath>
+
 #include "ocelli/backend/cpu/isa.h"
 #include "ocelli/models/folder.h"
 
@@ -38,6 +41,7 @@ nlohmann::ordered_json Quantization::to_json() const {
                            {"worst_cosine", worst_cosine}};
   }
   for (const auto& [name, cosine] : kept) json["kept"][name] = cosine;
+  for (const auto& [name, input] : inputs) json["inputs"][name] = {input.low, input.high};
   json["weights"] = nlohmann::ordered_json::object();
   for (const auto& [name, as] : weights) {
     json["weights"][name] = std::vector<int64_t>(as.shape.begin(), as.shape.end());
@@ -50,8 +54,17 @@ const backend::Backend& Quantization::higher() {
 }
 
 const backend::Backend& Quantization::packer(const std::string& name) const {
-  if (!weights.contains(name)) return higher();
-  return precision == Precision::int4 ? backend::cpu_int4(group) : backend::cpu(precision);
+  return weights.contains(name) ? narrow(name) : higher();
+}
+
+const backend::Backend& Quantization::narrow(const std::string& name) const {
+  if (precision == Precision::int4) return backend::cpu_int4(group);
+  const auto input = inputs.find(name);
+  return input == inputs.end() ? backend::cpu(precision) : *input->second.packer;
+}
+
+void Quantization::set_input(const std::string& name, float low, float high) {
+  inputs[name] = {low, high, backend::cpu_int8(low, high)};
 }
 
 std::optional<Quantization> read_quantization(const Config& config) {
@@ -80,6 +93,15 @@ std::optional<Quantization> read_quantization(const Config& config) {
   for (const auto& [weight, sizes] : weights.json().items()) {
     const int bits = result.precision == Precision::int4 ? 4 : 8;
     result.weights[weight] = {bits, result.group, read_shape(weights, weight)};
+  }
+  const Config inputs = block.at("inputs");
+  for (const auto& [weight, range] : inputs.json().items()) {
+    const auto [low, high] = inputs.require<std::array<float, 2>>(weight);
+    if (result.precision != Precision::int8 || !(low < high) || !std::isfinite(high - low)) {
+      fail(ErrorCode::corrupt_data, "{}: '{}' has no range of inputs in int8", inputs.place(),
+           weight);
+    }
+    result.set_input(weight, low, high);
   }
   const Config kept = block.at("kept");
   for (const auto& [weight, cosine] : kept.json().items()) {

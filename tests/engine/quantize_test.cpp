@@ -111,6 +111,19 @@ TEST_P(Quantize, CalibrationMovesScalesIntoWeights) {
   EXPECT_EQ(read->to_json(), result.quantization.to_json());
 }
 
+TEST_P(Quantize, RangesOfCalibrationStay) {
+  const fs::path source = model(GetParam(), folder_);
+  const QuantizeResult result =
+      quantize(source, folder_ / "out", {.calibration = photographs(), .fixed_ranges = true});
+  EXPECT_FALSE(result.quantization.inputs.empty());
+  EXPECT_GE(result.quantization.worst_cosine, 0.97);
+  const auto read = ModelFolder::open(folder_ / "out").quantization;
+  ASSERT_TRUE(read);
+  EXPECT_EQ(read->to_json(), result.quantization.to_json());
+  const std::string name = read->inputs.begin()->first;
+  EXPECT_NE(&read->packer(name), &backend::cpu(Precision::int8));
+}
+
 TEST_P(Quantize, SearchKeepsWhatTheTargetNeeds) {
   const fs::path source = model(GetParam(), folder_);
   const auto with_target = [&](double target) {
@@ -175,6 +188,10 @@ TEST_F(BadQuantization, IsAnErrorThatNamesIt) {
       "no shape of a weight");
   expect_error([&](auto& q) { q["weights"][kName] = "96 x 32"; }, "wrong type");
   expect_error([](auto& q) { q["precision"] = "int4"; }, "quantised weights need u8");
+  expect_error([&](auto& q) { q["inputs"][kName] = {1, 1}; }, "no range of inputs in int8");
+  expect_error([&](auto& q) { q["inputs"][kName] = {1}; }, "wrong type");
+  EXPECT_THROW(quantize(folder_ / "vit_timm_token", folder_ / "new", {.fixed_ranges = true}),
+               Error);
   EXPECT_THROW(quantize(output_, folder_ / "twice", {}), Error);
   EXPECT_THROW(quantize(folder_ / "vit_timm_token", output_, {}), Error);
 }

@@ -197,6 +197,24 @@ TEST_P(PrecisionTest, Int8KeepsConstantRowsAndNan) {
   EXPECT_TRUE(std::isnan(y.data<float>()[4]));
 }
 
+TEST_P(PrecisionTest, Int8InOneRangeCutsOffAndKeepsNan) {
+  const auto backend = backend::cpu_int8(-1, 3);  // steps of 4 / 255
+  const backend::UseBackend scope(*backend);
+  constexpr int64_t kDeep = 9000;  // several slices
+  LinearWeight weight(Tensor::full({3, kDeep}, 0.5f), Tensor());
+  weight.pack();
+  const Tensor x = Tensor::full({3, kDeep}, 7.0f);
+  for (int64_t i = 0; i < kDeep; ++i) x.data<float>()[i] = static_cast<float>(i % 256) * 4 / 255 - 1;
+  x.data<float>()[3 * kDeep - 1] = std::nanf("");
+  const Tensor y = linear(x, weight);
+  double sum = 0;
+  for (int64_t i = 0; i < kDeep; ++i) sum += 0.5 * x.data<float>()[i];
+  EXPECT_NEAR(y.data<float>()[0], sum, 1e-3 * sum);
+  EXPECT_NEAR(y.data<float>()[3], 0.5 * 3 * kDeep, 1);
+  EXPECT_TRUE(std::isnan(y.data<float>()[6]));
+  EXPECT_THROW(backend::cpu_int8(1, 1), Error);
+}
+
 TEST_P(PrecisionTest, AnswersDoNotDependOnThreads) {
   const int threads = num_threads();
   Inputs in(3);

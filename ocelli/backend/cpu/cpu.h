@@ -6,9 +6,15 @@
 
 namespace ocelli::backend {
 
+// Activations in 8 bits: x = low + step * u, u in 0 .. 255.
+struct ByteScale {
+  float low = 0, step = 0;
+};
+
 class Cpu : public Reference {
  public:
-  explicit Cpu(Precision precision, int64_t group = 0) : precision_(precision), group_(group) {}
+  explicit Cpu(Precision precision, int64_t group = 0, ByteScale input = {})
+      : precision_(precision), group_(group), input_(input) {}
   const char* name() const override { return "cpu"; }
   void copy(const View& y, const View& x) const override;
   void gemm(const View& y, const View& a, const View& b, float alpha) const override;
@@ -48,6 +54,7 @@ class Cpu : public Reference {
 
   Precision precision_;  // of packed linear weights
   int64_t group_;        // of int4
+  ByteScale input_;      // of int8, for all rows; a step of 0: each row has its own
 };
 
 // Numbers in a word (tile.h).
@@ -64,6 +71,7 @@ struct PackedLinear final : Packed {
   int64_t words = 0;  // of a row: K, ceil(K / 2) or ceil(K / 4)
   Tensor panels, bias;
   Tensor steps, sums;  // int8: of each row, the step and the sum of its weights
+  ByteScale input;     // int8: of all rows of x; a step of 0: each has its own
   int64_t group = 0;   // 4 bits: numbers of a row that share a step; else 0
   Tensor group_steps;  // of bf16: [ceil(N / panel)][ceil(K / group)][panel]
 };

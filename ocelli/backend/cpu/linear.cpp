@@ -111,11 +111,14 @@ void rows_to_words(const LinearCall& call, Range rows, int64_t word, int64_t cou
     } else {
       float &step = into.steps[r - rows.begin], &low = into.lows[r - rows.begin];
       if (word == 0) {
-        const ByteScale scale = byte_scale(row, w.k);
+        const ByteScale scale = w.input.step > 0 ? w.input : byte_scale(row, w.k);
         step = scale.step;
         low = scale.low;
       }
-      row_to_bytes(x, n, {low, step}, y);
+      if (w.input.step > 0)
+        step += row_to_bytes<true>(x, n, {low, w.input.step}, y);
+      else
+        row_to_bytes<false>(x, n, {low, step}, y);
     }
   }
 }

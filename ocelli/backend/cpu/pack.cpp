@@ -144,6 +144,7 @@ Precision Cpu::word_precision() const {
 PackedPtr Cpu::pack_linear(const View& weight, const View* bias) const {
   const int64_t n = weight.shape[0], k = weight.shape[1];
   auto packed = std::make_shared<PackedLinear>(unpacked(word_precision(), n, k));
+  packed->input = input_;
   if (precision_ == Precision::int4) {
     packed->group = group_;
     packed->panels = Tensor::zeros({packed->panels.size(0), (k + 1) / 2, packed->panel}, DType::u8);

@@ -41,10 +41,6 @@ HWY_INLINE void row_to_bf16(const uint16_t* x, int64_t n, float* words) {
   if (n % 2) into[n] = 0;
 }
 
-struct ByteScale {
-  float low = 0, step = 0;  // x = low + step * u, u in 0 .. 255
-};
-
 // The whole range of the row, so that an activation that is positive uses all of a byte. A row with
 // NaN or infinity has a step of NaN.
 template <class T>
@@ -66,15 +62,17 @@ HWY_INLINE ByteScale byte_scale(const T* x, int64_t n) {
   return {least, (most - least) / 255 + hn::GetLane(hn::SumOfLanes(d, nothing))};
 }
 
-// And zeros up to a whole word.
-template <class T>
-HWY_INLINE void row_to_bytes(const T* x, int64_t n, ByteScale scale, float* words) {
+// And zeros up to a whole word. Returns 0, or where kWatch and there is NaN or infinity, NaN.
+template <bool kWatch, class T>
+HWY_INLINE float row_to_bytes(const T* x, int64_t n, ByteScale scale, float* words) {
   const Tag d;
   const hn::Rebind<uint8_t, Tag> d8;
   auto* into = reinterpret_cast<uint8_t*>(words);
   const Vec inverse = hn::Set(d, scale.step > 0 ? 1 / scale.step : 0.0f);
   const Vec shift = hn::Set(d, -scale.low);
+  Vec nothing = hn::Zero(d);
   const auto bytes = [&](Vec v) HWY_ATTR {
+    if (kWatch) nothing = hn::MulAdd(v, hn::Zero(d), nothing);
     return hn::DemoteTo(d8, hn::NearestInt(hn::Mul(hn::Add(v, shift), inverse)));
   };
   int64_t i = 0;
@@ -85,6 +83,7 @@ HWY_INLINE void row_to_bytes(const T* x, int64_t n, ByteScale scale, float* word
     std::copy_n(part, n - i, into + i);
   }
   std::fill(into + n, into + (n + 3) / 4 * 4, uint8_t{0});
+  return kWatch ? hn::GetLane(hn::SumOfLanes(d, nothing)) : 0;
 }
 
 // Signed bytes of a row of a weight: w = step * s, |s| <= most.
