@@ -21,12 +21,12 @@ Transform view(int64_t size, Range scale, double blur, double solarize) {
 }  // namespace
 
 Transform MultiCrop::global_view(int which) const {
-  return view(global_crops_size, global_crops_scale, which == 0 ? 1.0 : 0.1,
+  return view(global_crops_size, global_crops_scale, blur * (which == 0 ? 1.0 : 0.1),
               which == 0 ? 0.0 : 0.2);
 }
 
 Transform MultiCrop::local_view() const {
-  return view(local_crops_size, local_crops_scale, 0.5, 0.0);
+  return view(local_crops_size, local_crops_scale, blur * 0.5, 0.0);
 }
 
 // Ten tries for a block that adds between 1 and `most` patches; how many it added.

@@ -15,6 +15,7 @@ struct MultiCrop {
   int64_t global_crops_size = 224, local_crops_size = 96;
   Range global_crops_scale = {0.32, 1.0}, local_crops_scale = {0.05, 0.32};
   int64_t local_crops_number = 8;
+  double blur = 1;  // how often, of as often as DINO does: every first global view, ...
 
   Transform global_view(int which) const;  // 0 or 1
   Transform local_view() const;

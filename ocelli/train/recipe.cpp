@@ -100,6 +100,7 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
       {"selfsup.global_crops_from", &f.global_crops_from, 0.001, 1},
       {"selfsup.local_crops_from", &f.local_crops_from, 0.001, 1},
       {"selfsup.local_crops_to", &f.local_crops_to, 0.001, 1},
+      {"selfsup.blur", &f.blur, 0, 1},
       {"selfsup.mask_probability", &f.mask_probability, 0, 1},
       {"selfsup.mask_from", &f.mask_from, 0, 1},
       {"selfsup.mask_to", &f.mask_to, 0, 1},

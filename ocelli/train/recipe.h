@@ -91,6 +91,7 @@ struct TrainRecipe {
     int64_t global_crops_size = 224, local_crops_size = 96, local_crops_number = 8;
     // Shares of the area: global crops from this one on, local ones between these.
     double global_crops_from = 0.32, local_crops_from = 0.05, local_crops_to = 0.32;
+    double blur = 1;  // how often a view is blurred, of DINO's share; images of 32 pixels bear none
     double mask_probability = 0.5, mask_from = 0.1, mask_to = 0.5;  // of images, of patches
   } selfsup;
   struct {

@@ -54,7 +54,8 @@ LoaderOptions views_of(const TrainRecipe& recipe, const Model& model) {
                                  .local_crops_size = s.local_crops_size,
                                  .global_crops_scale = {s.global_crops_from, 1},
                                  .local_crops_scale = {s.local_crops_from, s.local_crops_to},
-                                 .local_crops_number = s.local_crops_number};
+                                 .local_crops_number = s.local_crops_number,
+                                 .blur = s.blur};
   const int64_t side = s.global_crops_size / model.token_layout()->patch;
   loading.masks = BlockMasks{.height = side,
                              .width = side,

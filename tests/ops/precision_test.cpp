@@ -246,6 +246,53 @@ TEST_P(PrecisionTest, AttentionOfBf16) {
   }
 }
 
+// Of f32, as it is on the tape: the products are in bf16.
+TEST_P(PrecisionTest, AttentionAndItsGradientInBf16) {
+  struct Heads {
+    int64_t nq, nk, d, dv;
+  };
+  for (const auto [nq, nk, d, dv] : {Heads{1, 1, 2, 2}, Heads{5, 33, 8, 6}, Heads{40, 77, 64, 64},
+                                     Heads{300, 301, 16, 40}, Heads{9, 6, 7, 8}}) {
+    for (const bool causal : {false, true}) {
+      Inputs in(static_cast<uint64_t>(nq));
+      const Tensor q = contiguous(in.uniform({2, nq, 3, d}, -2, 2)),
+                   k = contiguous(in.uniform({2, nk, 3, d}, -2, 2)),
+                   v = contiguous(in.uniform({2, nk, 3, dv}, -2, 2)),
+                   dy = contiguous(in.uniform({2, nq, 3, dv}, -2, 2));
+      const Tensor mask = Tensor::empty({2, nk}, DType::u8);
+      std::fill_n(mask.data<uint8_t>(), mask.numel(), uint8_t{1});
+      if (nk > 5) mask.data<uint8_t>()[2] = 0;
+      const View hidden = mask;
+      const backend::Attention params{
+          .scale = 1 / std::sqrt(static_cast<float>(d)), .causal = causal, .key_mask = &hidden};
+      const auto all = [&](const backend::Backend& backend) {
+        const Tensor y = Tensor::empty(dy.shape()), dq = Tensor::empty(q.shape()),
+                     dk = Tensor::empty(k.shape()), dv_ = Tensor::empty(v.shape());
+        backend.attention(y, q, k, v, params);
+        backend.attention_backward(dq, dk, dv_, nullptr, dy, q, k, v, params);
+        return std::array{y, dq, dk, dv_};
+      };
+      const auto narrow = all(backend::cpu(Precision::bf16)), wide = all(backend::cpu());
+      for (size_t i = 0; i < narrow.size(); ++i) {
+        expect_close(narrow[i], wide[i], 0.015,
+                     fmt::format("{} of {} x {} x {} {}", i, nq, nk, d, causal));
+      }
+    }
+  }
+}
+
+// A^T B over many rows, as the gradient of a weight is.
+TEST_P(PrecisionTest, DeepProductsInBf16) {
+  for (const auto [m, n, k] : {Size{1, 1, 3}, Size{7, 33, 255}, Size{150, 70, 700}}) {
+    Inputs in(static_cast<uint64_t>(m));
+    const Tensor a = contiguous(in.uniform({k, m})), b = contiguous(in.uniform({k, n}));
+    const backend::UseBackend scope(backend::cpu(Precision::bf16));
+    expect_close(matmul(a.transpose(0, 1), b),
+                 product(rounded(a).transpose(0, 1), rounded(b).transpose(0, 1), Tensor::zeros({n})),
+                 1e-5, fmt::format("{} x {} x {}", m, n, k));
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Isa, PrecisionTest, testing::ValuesIn(backend::supported_isas()),
                          [](const auto& isa) { return isa.param; });
 

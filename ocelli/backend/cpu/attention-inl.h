@@ -39,6 +39,28 @@ HWY_INLINE void pack_rows(const float* rows, int64_t row, int64_t n, int64_t wid
   }
 }
 
+// The same of bf16: a word holds the numbers of two rows, [ceil(width / W)][ceil(n / 2)][W].
+HWY_INLINE void pack_rows(const uint16_t* rows, int64_t row, int64_t n, int64_t width,
+                          float* panels) {
+  const Tag d;
+  const hn::RebindToUnsigned<Tag> du;
+  for (int64_t p = 0; p * kPanel < width; ++p) {
+    for (int64_t j = 0; j < n; j += 2, panels += kPanel) {
+      const uint16_t* from = rows + j * row + p * kPanel;
+      for (int64_t c = 0; c < kPanel; c += kLanes) {
+        const int64_t left = width - p * kPanel - c;
+        if (left <= 0) {
+          hn::StoreU(hn::Zero(d), d, panels + c);
+          continue;
+        }
+        const auto even = hn::ShiftRight<16>(hn::BitCast(du, load_bf16(from + c, left)));
+        const auto odd = j + 1 < n ? hn::BitCast(du, load_bf16(from + row + c, left)) : hn::Zero(du);
+        hn::StoreU(hn::BitCast(d, hn::Or(even, odd)), d, panels + c);
+      }
+    }
+  }
+}
+
 // Adds the bias (to scaled scores) and hides keys; everything past the keys is minus infinity, so
 // that exp gives 0.
 template <class T>

@@ -36,26 +36,8 @@ void pack_values(const Head<float>& h, float* values) {
   pack_rows(h.v, h.v_row, h.nk, h.dv, values);
 }
 
-// A word holds the values of two keys.
 void pack_values(const Head<uint16_t>& h, float* values) {
-  const Tag d;
-  const hn::RebindToUnsigned<Tag> du;
-  for (int64_t p = 0; p * kPanel < h.dv; ++p) {
-    for (int64_t j = 0; j < h.nk; j += 2, values += kPanel) {
-      const uint16_t* row = h.v + j * h.v_row + p * kPanel;
-      for (int64_t c = 0; c < kPanel; c += kLanes) {
-        const int64_t left = h.dv - p * kPanel - c;
-        if (left <= 0) {
-          hn::StoreU(hn::Zero(d), d, values + c);
-          continue;
-        }
-        const auto even = hn::ShiftRight<16>(hn::BitCast(du, load_bf16(row + c, left)));
-        const auto odd =
-            j + 1 < h.nk ? hn::BitCast(du, load_bf16(row + h.v_row + c, left)) : hn::Zero(du);
-        hn::StoreU(hn::BitCast(d, hn::Or(even, odd)), d, values + c);
-      }
-    }
-  }
+  pack_rows(h.v, h.v_row, h.nk, h.dv, values);
 }
 
 template <class T>
@@ -120,6 +102,49 @@ void attend(const Head<T>& h, const float* keys, const float* values, int64_t be
   }
 }
 
+// A head of f32 in products of bf16, in `memory` of rounded_size(h).
+int64_t rounded_size(const Head<float>& h) {
+  const auto up = [](int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; };
+  return up(h.nk) * h.d / 2 + (h.nk + 1) / 2 * up(h.dv) + kTileRows * up(h.nk) +
+         (h.nq + h.nk) * (h.d + h.dv) / 2;
+}
+void attend_rounded(const Head<float>& h, float* memory) {
+  const int64_t padded = (h.nk + kPanel - 1) / kPanel * kPanel;
+  float *keys = memory, *values = keys + padded * h.d / 2,
+        *scores = values + (h.nk + 1) / 2 * ((h.dv + kPanel - 1) / kPanel * kPanel);
+  auto* into = reinterpret_cast<uint16_t*>(scores + kTileRows * padded);
+  const auto rounded = [&](const float* x, int64_t row, int64_t n, int64_t width) {
+    round_rows_here()(x, row, n, width, into, width);
+    return std::exchange(into, into + n * width);
+  };
+  const Head<uint16_t> narrow{.q = rounded(h.q, h.q_row, h.nq, h.d),
+                              .k = rounded(h.k, h.k_row, h.nk, h.d),
+                              .v = rounded(h.v, h.v_row, h.nk, h.dv),
+                              .y = into,
+                              .q_row = h.d,
+                              .k_row = h.d,
+                              .v_row = h.dv,
+                              .y_row = h.dv,
+                              .nq = h.nq,
+                              .nk = h.nk,
+                              .d = h.d,
+                              .dv = h.dv,
+                              .scale = h.scale,
+                              .causal = h.causal,
+                              .mask = h.mask,
+                              .mask_step = h.mask_step,
+                              .bias = h.bias,
+                              .bias_row = h.bias_row,
+                              .bias_step = h.bias_step};
+  pack_head(narrow, keys, values);
+  attend(narrow, keys, values, 0, h.nq, scores);
+  for (int64_t r = 0; r < h.nq; ++r) {
+    for (int64_t c = 0; c < h.dv; c += kLanes) {
+      store_some(load_bf16(narrow.y + r * h.dv + c, h.dv - c), h.y + r * h.y_row + c, h.dv - c);
+    }
+  }
+}
+
 void pack_head_f32(const Head<float>& h, float* keys, float* values) {
   pack_head(h, keys, values);
 }
@@ -146,6 +171,8 @@ HWY_EXPORT(attention_panel);
 HWY_EXPORT(attention_tile);
 HWY_EXPORT(pack_head_f32);
 HWY_EXPORT(pack_head_bf16);
+HWY_EXPORT(rounded_size);
+HWY_EXPORT(attend_rounded);
 HWY_EXPORT(attend_f32);
 HWY_EXPORT(attend_bf16);
 
@@ -209,6 +236,19 @@ void attend_all(const View& y, const Tensor& q, const Tensor& k, const Tensor& v
   });
 }
 
+void attend_all_rounded(const View& y, const Tensor& q, const Tensor& k, const Tensor& v,
+                        const Attention& params) {
+  const int64_t heads = q.size(2);
+  parallel_for(q.size(0) * heads, 1, [&](int64_t begin, int64_t end) {
+    Tensor memory;
+    for (int64_t i = begin; i < end; ++i) {
+      const auto h = head_of<float>(y, q, k, v, params, i / heads, i % heads);
+      if (i == begin) memory = Tensor::empty({HWY_DYNAMIC_DISPATCH(rounded_size)(h)});
+      HWY_DYNAMIC_DISPATCH(attend_rounded)(h, memory.data<float>());
+    }
+  });
+}
+
 // Whether rows of bf16 can be read as words.
 bool has_whole_words(const Tensor& t) {
   const Shape& s = t.strides();
@@ -217,11 +257,17 @@ bool has_whole_words(const Tensor& t) {
 
 }  // namespace
 
+bool Cpu::has_narrow_attention(const Tensor& q, const Tensor& v) const {
+  return precision_ == Precision::bf16 && has_bf16_dots() && q.size(3) % 2 == 0 &&
+         v.size(3) % 2 == 0;
+}
+
 void Cpu::attention(const View& y, const View& query, const View& key, const View& value,
                     const Attention& params) const {
   const bool empty = y.shape.numel() == 0 || key.shape[1] == 0 || query.shape[3] == 0;
   const Tensor q = compact_rows(query), k = compact_rows(key), v = compact_rows(value);
   if (y.dtype == DType::f32) {
+    if (!empty && has_narrow_attention(q, v)) return attend_all_rounded(y, q, k, v, params);
     if (empty) return Reference::attention(y, query, key, value, params);
     return attend_all<float>(y, q, k, v, params);
   }

@@ -46,29 +46,53 @@ HWY_INLINE void softmax_backward(const float* p, float* x, int64_t n, float scal
   }
 }
 
-// The head's factors as panels, and the sums over blocks of queries.
+// The head's factors as panels, and the sums over blocks of queries. kEach numbers make a word that
+// is multiplied: 1 of f32 or 2 of bf16, which all factors are then rounded to; p is f32.
+template <int kEach>
 class HeadBackward {
  public:
-  HeadBackward(int64_t nk, int64_t d, int64_t dv)
+  HeadBackward(int64_t nq, int64_t nk, int64_t d, int64_t dv)
       : nk_(nk), d_(d), dv_(dv), padded_(round_up(nk, kPanel)) {
     int64_t size = 0;
     const auto reserve = [&](int64_t n) { return std::exchange(size, size + round_up(n, 16)); };
-    const int64_t wide = round_up(std::max(d, dv), kPanel);
-    const std::array<int64_t, 9> at = {
-        reserve(padded_ * d),        reserve(padded_ * dv),       reserve(round_up(d, kPanel) * nk),
-        reserve(padded_ * kQueries), reserve(padded_ * kQueries), reserve(padded_ * kTileRows * 2),
-        reserve(dv * padded_),       reserve(d * padded_),        reserve(wide * (kQueries + 16))};
+    const auto rounded = [&](int64_t rows, int64_t n) {
+      return reserve(kEach > 1 ? rows * (n / kEach) : 0);
+    };
+    wide_ = round_up(std::max(d, dv), kPanel);
+    const std::array<int64_t, 14> at = {reserve(padded_ * d / kEach),
+                                        reserve(padded_ * dv / kEach),
+                                        reserve(round_up(d, kPanel) * words(nk)),
+                                        reserve(padded_ * words(kQueries)),
+                                        reserve(padded_ * words(kQueries)),
+                                        reserve(padded_ * kTileRows * 2),
+                                        reserve(dv * padded_),
+                                        reserve(d * padded_),
+                                        reserve(wide_ * kTurnedRow),
+                                        reserve(kEach > 1 ? wide_ * words(kQueries) : 0),
+                                        rounded(nq, d),
+                                        rounded(nk, d),
+                                        rounded(nk, dv),
+                                        rounded(nq, dv)};
     memory_ = Tensor::empty({size});
     float* all = memory_.data<float>();
     keys_ = all + at[0], values_ = all + at[1], key_rows_ = all + at[2];
     p_ = all + at[3], ds_ = all + at[4], tile_ = all + at[5];
-    dv_sums_ = all + at[6], dk_sums_ = all + at[7], turned_ = all + at[8];
+    dv_sums_ = all + at[6], dk_sums_ = all + at[7];
+    turned_ = all + at[8], joined_ = all + at[9];
+    q16_ = all + at[10], k16_ = all + at[11], v16_ = all + at[12], dy16_ = all + at[13];
   }
 
   void operator()(const Head<float>& h, const HeadGradient& g) {
-    pack_rows_across(h.k, h.k_row, nk_, d_, keys_);
-    pack_rows_across(h.v, h.v_row, nk_, dv_, values_);
-    pack_rows(h.k, h.k_row, nk_, d_, key_rows_);
+    q_ = as_words(h.q, h.q_row, h.nq, d_, q16_);
+    dy_ = as_words(g.dy, g.dy_row, h.nq, dv_, dy16_);
+    const Rows k = as_words(h.k, h.k_row, nk_, d_, k16_),
+               v = as_words(h.v, h.v_row, nk_, dv_, v16_);
+    pack_rows_across(k.words, k.row, nk_, d_ / kEach, keys_);
+    pack_rows_across(v.words, v.row, nk_, dv_ / kEach, values_);
+    if constexpr (kEach > 1)
+      pack_rows(reinterpret_cast<const uint16_t*>(k.words), kEach * k.row, nk_, d_, key_rows_);
+    else
+      pack_rows(k.words, k.row, nk_, d_, key_rows_);
     const int64_t blocks = (h.nq + kQueries - 1) / kQueries;
     for (int64_t i = 0; i < blocks; ++i) {
       const int64_t begin = tile_begin(h.nq, blocks, i),
@@ -86,53 +110,99 @@ class HeadBackward {
   }
 
  private:
+  struct Rows {
+    const float* words;
+    int64_t row;
+  };
+
+  static constexpr int64_t words(int64_t numbers) { return (numbers + kEach - 1) / kEach; }
+
+  static Rows as_words(const float* x, int64_t row, int64_t n, int64_t width, float* into) {
+    if (kEach == 1) return {x, row};
+    round_rows_here()(x, row, n, width, reinterpret_cast<uint16_t*>(into), width);
+    return {into, width / kEach};
+  }
+
   // dq of `rows` queries; p and ds of them, as rows [from, from + rows) of panels of `block` rows.
   void queries(const Head<float>& h, const HeadGradient& g, int64_t begin, int64_t from,
                int64_t rows, int64_t block) {
     const int64_t q0 = begin + from;
     const int64_t last = h.causal ? std::clamp<int64_t>(q0 + rows + nk_ - h.nq, 0, nk_) : nk_;
     const int64_t used = round_up(last, kLanes);
+    const int64_t d = d_ / kEach, dv = dv_ / kEach;
     float *scores = tile_, *dp = tile_ + kTileRows * padded_;
     for (int64_t c = 0; c < used; c += kPanel) {
-      run_(rows, {h.q + q0 * h.q_row, h.q_row, keys_ + c * d_, d_},
+      run_(rows, {q_.words + q0 * q_.row, q_.row, keys_ + c * d, d},
            {.columns = used - c, .keep = scores + c, .keep_row = padded_});
-      run_(rows, {g.dy + q0 * g.dy_row, g.dy_row, values_ + c * dv_, dv_},
+      run_(rows, {dy_.words + q0 * dy_.row, dy_.row, values_ + c * dv, dv},
            {.columns = used - c, .keep = dp + c, .keep_row = padded_});
     }
     for (int64_t r = 0; r < rows; ++r) {
       float *p = scores + r * padded_, *ds = dp + r * padded_;
       mask_row(h, q0 + r, used, p);
-      const float factor = used > 0 ? exponentials<false>(p, used, h.bias ? 1 : h.scale) : 0;
+      const float factor = used > 0 ? exponentials<(kEach > 1)>(p, used, h.bias ? 1 : h.scale) : 0;
       for (int64_t j = 0; j < used; j += kLanes) {
         hn::Store(hn::Mul(hn::Load(Tag(), p + j), hn::Set(Tag(), factor)), Tag(), p + j);
       }
       softmax_backward(p, ds, used, h.scale);
       std::fill(p + used, p + padded_, 0.0f);
       std::fill(ds + used, ds + padded_, 0.0f);
-      for (int64_t c = 0; c < padded_; c += kPanel) {
-        const int64_t into = c * block + (from + r) * kPanel;
-        std::copy_n(p + c, kPanel, p_ + into);
-        std::copy_n(ds + c, kPanel, ds_ + into);
-      }
+      into_panels(p, from + r, block, p_);
+      into_panels(ds, from + r, block, ds_);
     }
+    if (kEach > 1)
+      round_rows_here()(dp, padded_, rows, used, reinterpret_cast<uint16_t*>(dp), kEach * padded_);
     for (int64_t c = 0; c < d_; c += kPanel) {
-      run_(rows, {dp, padded_, key_rows_ + c * nk_, last},
+      run_(rows, {dp, padded_, key_rows_ + c * words(nk_), words(last)},
            {.columns = d_ - c, .y = g.dq + q0 * g.dq_row + c, .ldy = g.dq_row});
+    }
+  }
+
+  // A row of `padded_` numbers as row i of panels of `block` rows. Of two rows that share words, the
+  // even one comes first.
+  void into_panels(const float* row, int64_t i, int64_t block, float* panels) {
+    const Tag d;
+    const hn::RebindToUnsigned<Tag> du;
+    for (int64_t c = 0; c < padded_; c += kLanes) {
+      float* into = panels + c / kPanel * kPanel * words(block) + i / kEach * kPanel + c % kPanel;
+      Vec v = hn::Load(d, row + c);
+      if constexpr (kEach > 1) {
+        auto bits = round_to_bf16(v);
+        if (i % 2 == 0)
+          bits = hn::ShiftRight<16>(bits);
+        else
+          bits = hn::Or(hn::And(bits, hn::Set(du, 0xffff0000u)),
+                        hn::BitCast(du, hn::Load(d, into)));
+        v = hn::BitCast(d, bits);
+      }
+      hn::Store(v, d, into);
     }
   }
 
   // sums[width][padded] += (a^T of `count` rows) times panels of as many rows
   void add_products(const float* a, int64_t row, int64_t count, int64_t width, const float* panels,
                     float* sums, bool goes_on) {
-    constexpr int64_t kRow = kQueries + 16;
-    transpose(a, row, count, width, turned_, kRow);
+    const int64_t depth = words(count);
+    if constexpr (kEach > 1) {
+      const Tag d;
+      for (int64_t i = 0; i < depth; ++i) {
+        const float *even = a + 2 * i * row, *odd = 2 * i + 1 < count ? even + row : nullptr;
+        for (int64_t c = 0; c < width; c += kLanes) {
+          const Vec second = odd ? load_some(odd + c, width - c) : hn::Zero(d);
+          hn::Store(join_bf16(load_some(even + c, width - c), second), d, joined_ + i * wide_ + c);
+        }
+      }
+      transpose(joined_, wide_, depth, width, turned_, kTurnedRow);
+    } else {
+      transpose(a, row, count, width, turned_, kTurnedRow);
+    }
     const int64_t tiles = (width + kTileRows - 1) / kTileRows;
     for (int64_t c = 0; c < padded_; c += kPanel) {
       for (int64_t t = 0; t < tiles; ++t) {
         const int64_t r0 = tile_begin(width, tiles, t);
         float* into = sums + r0 * padded_ + c;
         run_(tile_begin(width, tiles, t + 1) - r0,
-             {turned_ + r0 * kRow, kRow, panels + c * count, count},
+             {turned_ + r0 * kTurnedRow, kTurnedRow, panels + c * depth, depth},
              {.columns = kPanel,
               .start = goes_on ? into : nullptr,
               .keep = into,
@@ -141,17 +211,29 @@ class HeadBackward {
     }
   }
 
-  static constexpr int64_t kQueries = 112;  // of a block: their p and ds stay in the second level
+  // Of a block: their p and ds stay in the second level.
+  static constexpr int64_t kQueries = 112 * kEach;
+  static constexpr int64_t kTurnedRow = 112 + 16;  // words
 
-  const RunTile run_ = run_tile_of(Precision::f32);
-  int64_t nk_, d_, dv_, padded_;
+  const RunTile run_ = run_tile_of(kEach > 1 ? Precision::bf16 : Precision::f32);
+  int64_t nk_, d_, dv_, padded_, wide_;
   Tensor memory_;
-  float *keys_, *values_, *key_rows_, *p_, *ds_, *tile_, *dv_sums_, *dk_sums_, *turned_;
+  float *keys_, *values_, *key_rows_, *p_, *ds_, *tile_, *dv_sums_, *dk_sums_, *turned_, *joined_;
+  float *q16_, *k16_, *v16_, *dy16_;
+  Rows q_ = {}, dy_ = {};
 };
 
+template <int kEach>
 void heads_backward(const Head<float>* heads, const HeadGradient* gradients, int64_t count) {
-  HeadBackward run(heads->nk, heads->d, heads->dv);
+  HeadBackward<kEach> run(heads->nq, heads->nk, heads->d, heads->dv);
   for (int64_t i = 0; i < count; ++i) run(heads[i], gradients[i]);
+}
+
+void heads_backward_f32(const Head<float>* heads, const HeadGradient* gradients, int64_t count) {
+  heads_backward<1>(heads, gradients, count);
+}
+void heads_backward_bf16(const Head<float>* heads, const HeadGradient* gradients, int64_t count) {
+  heads_backward<2>(heads, gradients, count);
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
@@ -161,7 +243,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace ocelli::backend {
 
-HWY_EXPORT(heads_backward);
+HWY_EXPORT(heads_backward_f32);
+HWY_EXPORT(heads_backward_bf16);
 
 void Cpu::attention_backward(const View& dq, const View& dk, const View& dv, const View* dbias,
                              const View& dy, const View& query, const View& key, const View& value,
@@ -185,9 +268,14 @@ void Cpu::attention_backward(const View& dq, const View& dk, const View& dv, con
     gradients.push_back({base(given, b, i), base(dq, b, i), base(dk, b, i), base(dv, b, i),
                          given.strides()[1], dq.strides[1], dk.strides[1], dv.strides[1]});
   }
+  const bool narrow = has_narrow_attention(q, v);
   parallel_for(static_cast<int64_t>(all.size()), 1, [&](int64_t begin, int64_t end) {
-    HWY_DYNAMIC_DISPATCH(heads_backward)
-    (all.data() + begin, gradients.data() + begin, end - begin);
+    const Head<float>* from = all.data() + begin;
+    const HeadGradient* into = gradients.data() + begin;
+    if (narrow)
+      HWY_DYNAMIC_DISPATCH(heads_backward_bf16)(from, into, end - begin);
+    else
+      HWY_DYNAMIC_DISPATCH(heads_backward_f32)(from, into, end - begin);
   });
 }
 

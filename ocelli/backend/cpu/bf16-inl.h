@@ -23,6 +23,13 @@ HWY_INLINE hn::Vec<hn::RebindToUnsigned<Tag>> round_to_bf16(Vec v) {
   return hn::IfThenElse(hn::RebindMask(du, hn::IsNaN(v)), quiet, rounded);
 }
 
+// Words of two: `even` rounded in the lower halves, `odd` in the upper ones.
+HWY_INLINE Vec join_bf16(Vec even, Vec odd) {
+  const hn::RebindToUnsigned<Tag> du;
+  const auto high = hn::And(round_to_bf16(odd), hn::Set(du, 0xffff0000u));
+  return hn::BitCast(Tag(), hn::Or(high, hn::ShiftRight<16>(round_to_bf16(even))));
+}
+
 // The first min(n, kLanes) floats of v to p.
 HWY_INLINE void store_bf16(Vec v, uint16_t* p, int64_t n) {
   const hn::Rebind<uint16_t, Tag> d16;

@@ -51,6 +51,8 @@ class Cpu : public Reference {
 
  private:
   Precision word_precision() const;
+  // Whether attention of f32, [B, N, H, D], multiplies in bf16.
+  bool has_narrow_attention(const Tensor& q, const Tensor& v) const;
 
   Precision precision_;  // of packed linear weights
   int64_t group_;        // of int4

@@ -7,7 +7,7 @@
 #define HWY_TARGET_INCLUDE "ocelli/backend/cpu/gemm.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
-#include "ocelli/backend/cpu/vector-inl.h"
+#include "ocelli/backend/cpu/bf16-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
@@ -15,6 +15,29 @@ namespace ocelli::backend::HWY_NAMESPACE {
 void transpose_rows(const float* from, int64_t from_row, int64_t rows, int64_t columns, float* into,
                     int64_t into_row) {
   transpose(from, from_row, rows, columns, into, into_row);
+}
+
+// The same into rows of words of bf16, each of two of the rows.
+void transpose_pairs(const float* from, int64_t from_row, int64_t rows, int64_t columns,
+                     float* into, int64_t into_row) {
+  constexpr int64_t kWords = 16, kWidth = 128;  // joined ones stay in the first-level cache
+  const Tag d;
+  HWY_ALIGN float joined[kWords * kWidth];
+  for (int64_t r = 0; r < rows; r += 2 * kWords) {
+    const int64_t words = std::min(kWords, (rows - r + 1) / 2);
+    for (int64_t c0 = 0; c0 < columns; c0 += kWidth) {
+      const int64_t count = std::min(kWidth, columns - c0);
+      for (int64_t i = 0; i < words; ++i) {
+        const float *even = from + (r + 2 * i) * from_row + c0,
+                    *odd = r + 2 * i + 1 < rows ? even + from_row : nullptr;
+        for (int64_t c = 0; c < count; c += kLanes) {
+          const Vec second = odd ? load_some(odd + c, count - c) : hn::Zero(d);
+          hn::Store(join_bf16(load_some(even + c, count - c), second), d, joined + i * kWidth + c);
+        }
+      }
+      transpose(joined, kWidth, words, count, into + c0 * into_row + r / 2, into_row);
+    }
+  }
 }
 
 // NOLINTNEXTLINE(google-readability-namespace-comments)
@@ -25,6 +48,7 @@ HWY_AFTER_NAMESPACE();
 namespace ocelli::backend {
 
 HWY_EXPORT(transpose_rows);
+HWY_EXPORT(transpose_pairs);
 
 namespace {
 
@@ -55,16 +79,20 @@ class DeepProduct {
 
  private:
   void part(int64_t row, int64_t row_end, int64_t column, int64_t column_end) const {
+    const bool narrow = precision_ == Precision::bf16;
     const int64_t k = b_.size(0), width = kDepth + 16;  // rows a page apart share cache lines
     const Tensor rows = Tensor::empty({row_end - row, width});
     const Tensor columns = b_.slice(1, column, column_end).transpose(0, 1);
     float* y = y_.data<float>() + row * y_.strides()[0] + column;
     const float* scale = factor_.defined() ? factor_.data<float>() + column : nullptr;
+    WordRows words{.words = rows.data<float>(), .row = width};
     for (int64_t at = 0; at < k; at += kDepth) {
-      const int64_t depth = std::min(kDepth, k - at);
-      HWY_DYNAMIC_DISPATCH(transpose_rows)
-      (a_.data<float>() + row + at * a_.strides()[1], a_.strides()[1], depth, row_end - row,
-       rows.data<float>(), width);
+      const int64_t depth = std::min(kDepth, k - at), step = a_.strides()[1];
+      const float* a = a_.data<float>() + row + at * step;
+      if (narrow)
+        HWY_DYNAMIC_DISPATCH(transpose_pairs)(a, step, depth, row_end - row, words.words, width);
+      else
+        HWY_DYNAMIC_DISPATCH(transpose_rows)(a, step, depth, row_end - row, words.words, width);
       PackedLinear packed = unpacked(precision_, column_end - column, depth);
       pack_serial(columns.slice(1, at, at + depth), packed);
       linear_serial({.x = rows.raw(),
@@ -75,7 +103,8 @@ class DeepProduct {
                      .weight = &packed,
                      .activation = {},
                      .scale = scale,
-                     .residual = at > 0 ? y : nullptr});
+                     .residual = at > 0 ? y : nullptr,
+                     .words = narrow ? &words : nullptr});
     }
   }
 

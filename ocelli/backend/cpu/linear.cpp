@@ -155,9 +155,7 @@ void unpack(const PackedLinear& w, int64_t panel, int64_t word, int64_t count, f
       const Vec even = number(hn::And(both, hn::Set(du, 15))),
                 odd = number(hn::ShiftRight<4>(both));
       if (joined) {  // the products are exact in bf16 but for its last bits
-        const auto low = hn::ShiftRight<16>(round_to_bf16(even));
-        const auto high = hn::And(round_to_bf16(odd), hn::Set(du, 0xffff0000u));
-        hn::Store(hn::BitCast(d, hn::Or(high, low)), d, y);
+        hn::Store(join_bf16(even, odd), d, y);
         y += kPanel;
       } else {
         hn::Store(even, d, y);

@@ -51,7 +51,6 @@ void weight_to_nibbles(const float* w, PackedLinear& into, int64_t row) {
 // row of words goes into all panels.
 void pack_columns(const View& weight, PackedLinear& into, Range panels) {
   const Tag d;
-  const hn::RebindToUnsigned<Tag> du;
   const int64_t n = weight.shape[0], step = weight.strides[1];
   const bool narrow = into.precision == Precision::bf16;
   for (int64_t i = 0; i < into.words; ++i) {
@@ -61,8 +60,7 @@ void pack_columns(const View& weight, PackedLinear& into, Range panels) {
       Vec v = j < n ? load_some(row + j, n - j) : hn::Zero(d);
       if (narrow) {
         const Vec odd = paired && j < n ? load_some(row + step + j, n - j) : hn::Zero(d);
-        const auto high = hn::And(round_to_bf16(odd), hn::Set(du, 0xffff0000u));
-        v = hn::BitCast(d, hn::Or(high, hn::ShiftRight<16>(round_to_bf16(v))));
+        v = join_bf16(v, odd);
       }
       const int64_t panel = j / kPanel;
       hn::StoreU(v, d, into.panels.data<float>() + (panel * into.words + i) * kPanel + j % kPanel);
