@@ -23,7 +23,7 @@ nlohmann::ordered_json to_json(const Quantize& options, const QuantizeResult& re
   block.erase("quant_method");
   block.erase("version");
   block["weights"] = result.quantization.weights.size();
-  block["inputs"] = result.quantization.inputs.size();
+  if (block.contains("inputs")) block["inputs"] = result.quantization.inputs.size();
   block["bytes"] = result.bytes;
   nlohmann::ordered_json json = {{"output", options.output}};
   json.update(block);
@@ -67,8 +67,9 @@ void add_quantize(CLI::App& app, Common& common) {
       ->add_option("--calibrate", options->photographs,
                    "Images to smooth activations by (int8) and to measure the loss on")
       ->type_name(kFile);
-  command->add_flag("--static", options->fixed_ranges,
-                    "int8: activations in the range of the images of --calibrate, not each row's own");
+  command->add_flag(
+      "--static", options->fixed_ranges,
+      "int8: activations in the range of the images of --calibrate, not each row's own");
   command->add_flag("--search", options->search,
                     "Keep in bf16 the layers that lose most, as few as the target needs");
   command

@@ -14,7 +14,8 @@ namespace ocelli {
 struct WatchedLayer {
   std::vector<std::string> names = {};  // in the checkpoint; several that are packed as one
   int64_t n = 0, k = 0;
-  std::vector<float> most = {};  // the largest input of each column without its sign; empty: none came
+  std::vector<float> most =
+      {};                   // the largest input of each column without its sign; empty: none came
   float low = 0, high = 0;  // the smallest and the largest input
   double ranges = 0;        // sum over rows of a row's largest less its smallest
   int64_t rows = 0;

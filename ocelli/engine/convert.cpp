@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "ocelli/base/file.h"
+#include "ocelli/engine/open.h"
 #include "ocelli/formats/checkpoint.h"
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/models/folder.h"
@@ -35,15 +36,15 @@ bool is_quantized(const fs::path& folder) {
          (*block)["quant_method"] == "ocelli";
 }
 
-Conversion write_weights(const TensorSource& checkpoint, const fs::path& file, DType dtype,
-                         const Progress& progress) {
+Conversion write_weights(const TensorSource& checkpoint, const fs::path& file,
+                         std::optional<DType> dtype, const Progress& progress) {
   Conversion result;
   std::vector<NamedTensor> tensors;
   for (const TensorInfo& info : checkpoint.tensors()) {
     throw_if_cancelled();
     const Tensor tensor = checkpoint.load(info.name);
-    tensors.push_back(
-        {info.name, is_floating_point(tensor.dtype()) ? to(tensor, dtype) : contiguous(tensor)});
+    const bool other = dtype && is_floating_point(tensor.dtype());
+    tensors.push_back({info.name, other ? to(tensor, *dtype) : contiguous(tensor)});
     result.bytes += static_cast<int64_t>(tensors.back().tensor.nbytes());
     ++result.tensors;
     if (progress) progress(result.tensors, static_cast<int64_t>(checkpoint.tensors().size()));
@@ -78,15 +79,26 @@ void write_model_folder(const fs::path& input, const fs::path& output, const std
   }
 }
 
-Conversion convert(const fs::path& input, const fs::path& output, DType dtype,
+Conversion convert(const fs::path& input, const fs::path& output, std::optional<DType> dtype,
                    const Progress& progress) {
   const auto checkpoint = open_checkpoint(input);
   Conversion result;
   write_model_folder(input, output, "convert", [&] {
-    check(!is_quantized(output), "convert: {} is quantised; convert the original", input.string());
+    check(!dtype || !is_quantized(output), "convert: {} is quantised; convert the original",
+          input.string());
     result = write_weights(*checkpoint, output / "model.safetensors", dtype, progress);
   });
   return result;
+}
+
+int64_t pack(const fs::path& folder, const std::string& precision) {
+  PackedWriter writer;
+  const auto opened = open_model(
+      folder.string(), {.precision = precision,
+                        .keep = [&](const Weights::Names& names, const backend::Packed& packed) {
+                          writer.keep(names, packed);
+                        }});
+  return writer.write(folder, packed_for(*opened));
 }
 
 }  // namespace ocelli

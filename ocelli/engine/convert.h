@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <span>
 
 #include "ocelli/base/progress.h"
@@ -15,11 +16,16 @@ struct Conversion {
 };
 
 // Writes `output`/model.safetensors with the tensors of `input` (a folder or file), floating ones
-// as `dtype`, under their names, and copies the configuration, tokenizer and licence files of a
-// model's folder beside it. What was written is read again and compared. When it fails, a folder
-// that was made for it is removed. Throws invalid_argument when output is input.
+// as `dtype` or, without one, as they are, under their names, and copies the configuration,
+// tokenizer and licence files of a model's folder beside it. What was written is read again and
+// compared. When it fails, a folder that was made for it is removed. Throws invalid_argument when
+// output is input.
 Conversion convert(const std::filesystem::path& input, const std::filesystem::path& output,
-                   DType dtype, const Progress& progress = {});
+                   std::optional<DType> dtype, const Progress& progress = {});
+
+// Writes `folder`/packed.safetensors (engine/packed_weights.h) for the model there, in `precision`
+// as open_model takes it. Returns its bytes.
+int64_t pack(const std::filesystem::path& folder, const std::string& precision);
 
 // Makes the folder `output` with the configuration, tokenizer and licence files of the model at
 // `input`, then calls `write`, which adds the weights. When that fails, a folder that was made for

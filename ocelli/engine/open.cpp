@@ -32,6 +32,17 @@ void set_size(OpenModel& opened, const OpenOptions& options) {
   opened.processor = opened.processor.with_size(opened.input_size[0], opened.input_size[1]);
 }
 
+// Of a text, and of the names, shapes and first numbers of all tensors.
+std::string checksum(std::string text, const TensorSource& tensors) {
+  constexpr size_t kSample = 64;  // bytes of each tensor
+  for (const TensorInfo& info : tensors.tensors()) {
+    const Tensor tensor = contiguous(tensors.load(info.name));
+    text += fmt::format("{} {}\n", info.name, info.shape);
+    text.append(static_cast<const char*>(tensor.raw()), std::min(kSample, tensor.nbytes()));
+  }
+  return hub::sha256_of({std::as_bytes(std::span(text))}).substr(0, 16);
+}
+
 // The model in the precision that is asked for; a caller's own backend packs for itself.
 Weights load_model(OpenModel& opened, const OpenOptions& options) {
   const bool foreign = &backend::current() != &backend::cpu();
@@ -41,16 +52,24 @@ Weights load_model(OpenModel& opened, const OpenOptions& options) {
                                       backend::current_isa(), quantization);
   Weights::Options how{.rename = opened.family->rename(folder),
                        .tolerate_missing = options.tolerate_missing,
-                       .packer = options.packer};
+                       .packer = options.packer,
+                       .packed = {},
+                       .keep = options.keep};
   const backend::Backend* packing = &backend::cpu(opened.precision.precision);
   if (foreign) {
     opened.precision = {backend::Precision::f32, "the backend's own"};
     packing = &backend::current();
-  } else if (quantization && (options.precision.empty() || options.precision == "auto")) {
+  } else if (opened.precision.as_quantised) {
     packing = &Quantization::higher();
     how.packer = [=](const std::string& name) -> const backend::Backend& {
       return quantization->packer(name);
     };
+  }
+  if (!foreign && !options.weights && !options.packer && !options.keep) {
+    if (auto ready = open_packed(folder.path, packed_for(opened))) {
+      how.packed = [ready](const Weights::Names& names) { return ready->find(names); };
+      opened.precision.reason += "; weights packed before";
+    }
   }
   const backend::UseBackend scope(*packing);
   const Weights weights(options.weights ? options.weights : folder.checkpoint, std::move(how));
@@ -81,15 +100,18 @@ const Tokenizer& OpenModel::tokenizer() const {
 }
 
 std::string fingerprint(const OpenModel& opened) {
-  constexpr size_t kSample = 64;  // bytes of each tensor
-  std::string text =
-      fmt::format("{} {} {}\n", opened.family->name, opened.input_size[0], opened.input_size[1]);
-  for (const TensorInfo& info : opened.folder.checkpoint->tensors()) {
-    const Tensor tensor = contiguous(opened.folder.checkpoint->load(info.name));
-    text += fmt::format("{} {}\n", info.name, info.shape);
-    text.append(static_cast<const char*>(tensor.raw()), std::min(kSample, tensor.nbytes()));
-  }
-  return hub::sha256_of({std::as_bytes(std::span(text))}).substr(0, 16);
+  return checksum(
+      fmt::format("{} {} {}\n", opened.family->name, opened.input_size[0], opened.input_size[1]),
+      *opened.folder.checkpoint);
+}
+
+PackedFor packed_for(const OpenModel& opened) {
+  const ModelFolder& folder = opened.folder;
+  const auto& quantization = folder.quantization;
+  return {backend::current_isa(),
+          opened.precision.as_quantised ? "as quantised"
+                                        : backend::precision_name(opened.precision.precision),
+          checksum(quantization ? quantization->to_json().dump() : "", *folder.stored)};
 }
 
 std::shared_ptr<const OpenModel> open_model(const std::string& argument,

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "ocelli/base/progress.h"
+#include "ocelli/engine/packed_weights.h"
 #include "ocelli/engine/precision.h"
 #include "ocelli/models/registry.h"
 #include "ocelli/text/tokenizer.h"
@@ -24,6 +25,7 @@ struct OpenOptions {
   // Instead of the checkpoint's tensors, and of the precision alone: for `ocelli quantize`.
   std::shared_ptr<const TensorSource> weights = {};
   Weights::Packer packer = {};
+  std::function<void(const Weights::Names&, const backend::Packed&)> keep = {};  // of Weights
 };
 
 // A model with what belongs to it. Const to use, from many threads at once.
@@ -53,6 +55,9 @@ std::array<int64_t, 2> parse_size(const std::string& text);
 // Tells models apart: a checksum of the names, shapes and first numbers of all weights and of the
 // size of images. 16 hexadecimal digits.
 std::string fingerprint(const OpenModel& opened);
+
+// What packed weights of an open model belong to.
+PackedFor packed_for(const OpenModel& opened);
 
 // `argument` is what hub::resolve takes.
 std::shared_ptr<const OpenModel> open_model(const std::string& argument,

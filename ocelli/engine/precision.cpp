@@ -51,7 +51,7 @@ std::span<const LedgerRow> ledger() {
 PrecisionChoice choose_precision(const std::string& asked, const std::string& family,
                                  const std::string& isa, const Quantization* quantization) {
   if (asked.empty() || asked == "auto") {
-    if (quantization) return {quantization->precision, quantised_reason(*quantization)};
+    if (quantization) return {quantization->precision, quantised_reason(*quantization), true};
     const PrecisionChoice choice = fastest(family, isa);
     if (asked == "auto") return choice;
     return {Precision::f32, fmt::format("unless another is asked for; auto is {}: {}",

@@ -10,7 +10,8 @@ namespace ocelli {
 
 struct PrecisionChoice {
   backend::Precision precision = backend::Precision::f32;
-  std::string reason;  // for people
+  std::string reason;         // for people
+  bool as_quantised = false;  // the folder says it for each weight
 };
 
 // A row of the ledger (docs/accuracy.md): a precision of a family's model with real weights, on an

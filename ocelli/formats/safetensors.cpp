@@ -14,6 +14,7 @@ namespace {
 
 using nlohmann::json;
 
+constexpr size_t kAlignment = 64;             // of a vector
 constexpr size_t kHeaderLimit = 100'000'000;  // as the reference implementation
 
 struct FileType {
@@ -243,7 +244,8 @@ void write_safetensors(const std::filesystem::path& path, std::span<const NamedT
   } catch (const json::exception&) {
     fail(ErrorCode::unsupported, "{}: a tensor's name is not UTF-8", path.string());
   }
-  text.append((8 - text.size() % 8) % 8, ' ');
+  // The data begins where a vector may: numbers that are mapped need no copy.
+  text.append((kAlignment - (text.size() + 8) % kAlignment) % kAlignment, ' ');
   const uint64_t length = text.size();
   AtomicFile file(path);
   file.write(std::as_bytes(std::span(&length, 1)));

@@ -1,5 +1,6 @@
 #include "ocelli/nn/layers.h"
 
+#include <array>
 #include <cmath>
 
 #include "ocelli/ops/elementwise.h"
@@ -13,9 +14,15 @@ Linear::Linear(Tensor w, Tensor bias) : weight(std::move(w), std::move(bias)) {
   weight.pack();
 }
 
-Linear::Linear(const Weights& w, int64_t in, int64_t out, bool bias)
-    : Linear(w, w.get("weight", {out, in}), bias ? w.get("bias", {out}) : Tensor()) {
+Linear::Linear(const Weights& w, int64_t in, int64_t out, bool bias) {
+  constexpr std::array<std::string_view, 1> kName = {"weight"};
+  if (backend::PackedPtr ready = Tape::active() ? nullptr : w.packed(kName, {out, in})) {
+    weight = LinearWeight(std::move(ready), out, in);
+    return;
+  }
+  *this = Linear(w, w.get("weight", {out, in}), bias ? w.get("bias", {out}) : Tensor());
   w.release("weight");
+  if (weight.packed()) w.keep(kName, *weight.packed());
 }
 
 Linear::Linear(const Weights& w, Tensor matrix, Tensor bias) {
@@ -25,6 +32,13 @@ Linear::Linear(const Weights& w, Tensor matrix, Tensor bias) {
 
 Linear::Linear(const Weights& w, std::span<const std::string_view> parts, int64_t in,
                int64_t out_each) {
+  std::vector<std::string> paths;
+  for (const std::string_view name : parts) paths.push_back(std::string(name) + ".weight");
+  const std::vector<std::string_view> names(paths.begin(), paths.end());
+  if (backend::PackedPtr ready = Tape::active() ? nullptr : w.packed(names, {out_each, in})) {
+    weight = LinearWeight(std::move(ready), out_each * std::ssize(parts), in);
+    return;
+  }
   std::vector<Tensor> weights, biases;
   bool any_bias = false;
   const backend::Backend* packer = &backend::current();
@@ -38,6 +52,7 @@ Linear::Linear(const Weights& w, std::span<const std::string_view> parts, int64_
   const backend::UseBackend packing(*packer);
   *this = Linear(cat(weights, 0), any_bias ? cat(biases, 0) : Tensor());
   for (const std::string_view name : parts) (w / name).release("weight");
+  if (weight.packed()) w.keep(names, *weight.packed());
 }
 
 LayerNorm::LayerNorm(const Weights& w, int64_t channels, float eps_, bool has_bias)

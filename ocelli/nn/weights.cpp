@@ -129,6 +129,39 @@ const backend::Backend& Weights::packer(std::string_view name) const {
   return state_->options.packer(entry->second.name);
 }
 
+Weights::Names Weights::in_checkpoint(std::span<const std::string_view> names) const {
+  Names result;
+  for (const std::string_view name : names) {
+    const auto entry = state_->tensors.find(full(name));
+    if (entry != state_->tensors.end()) result.push_back(entry->second.name);
+  }
+  return result;
+}
+
+backend::PackedPtr Weights::packed(std::span<const std::string_view> names,
+                                   const Shape& shape) const {
+  if (!state_->options.packed) return nullptr;
+  for (const std::string_view name : names) {
+    if (shape_of(name) != shape) return nullptr;
+  }
+  backend::PackedPtr found = state_->options.packed(in_checkpoint(names));
+  if (!found) return nullptr;
+  for (const std::string_view name : names) {
+    const std::string weight = full(name);
+    for (const std::string& key :
+         {weight, weight.substr(0, weight.size() - std::string_view("weight").size()) + "bias"}) {
+      const auto entry = state_->tensors.find(key);
+      if (entry != state_->tensors.end() && state_->used.insert(key).second)
+        state_->parameters += entry->second.shape.numel();
+    }
+  }
+  return found;
+}
+
+void Weights::keep(std::span<const std::string_view> names, const backend::Packed& packed) const {
+  if (state_->options.keep) state_->options.keep(in_checkpoint(names), packed);
+}
+
 void Weights::ignore(std::string_view name) const {
   const std::string key = full(name), start = key + ".";
   for (const auto& [tensor, info] : state_->tensors) {

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,15 @@ class Weights {
   // Gives the backend that packs a weight, by its name in the checkpoint.
   using Packer = std::function<const backend::Backend&(const std::string& name)>;
 
+  // The names of weights in the checkpoint that are multiplied as one, side by side.
+  using Names = std::vector<std::string>;
+
   struct Options {
     Rename rename = {};
     bool tolerate_missing = false;  // hand out zeros and report, for `ocelli info`
     Packer packer = {};             // else the current backend packs all weights
+    std::function<backend::PackedPtr(const Names&)> packed = {};  // those that are packed already
+    std::function<void(const Names&, const backend::Packed&)> keep = {};  // sees all that are
   };
 
   // Draws from a checkpoint.
@@ -58,6 +64,11 @@ class Weights {
   // The backend for the weight `name` of a linear or convolution.
   const backend::Backend& packer(std::string_view name) const;
 
+  // The weights `names`, each of `shape`, as they are packed already, and their biases within; null
+  // where they have yet to be.
+  backend::PackedPtr packed(std::span<const std::string_view> names, const Shape& shape) const;
+  void keep(std::span<const std::string_view> names, const backend::Packed& packed) const;
+
   // Marks tensors below `name` (or that one) as known and not needed.
   void ignore(std::string_view name) const;
   // The tensor was packed or copied: the checkpoint's memory behind it may go.
@@ -73,6 +84,7 @@ class Weights {
   struct State;
   Weights(std::shared_ptr<State> state, std::string prefix);
   std::string full(std::string_view name) const;
+  Names in_checkpoint(std::span<const std::string_view> names) const;
 
   std::shared_ptr<State> state_;
   std::string prefix_;

@@ -15,6 +15,8 @@ class LinearWeight {
  public:
   LinearWeight() = default;
   LinearWeight(Tensor weight, Tensor bias);
+  LinearWeight(backend::PackedPtr packed, int64_t out, int64_t in)
+      : shape_{out, in}, packed_(std::move(packed)) {}
 
   void pack();
   int64_t out_features() const { return shape_[0]; }

@@ -124,6 +124,13 @@ class Shapes(Case):
     def test_convert(self):
         answer = self.json("convert", VIT, "-o", "out", "--dtype", "f16")
         self.assertEqual(list(answer), ["output", "tensors", "bytes"])
+        packed = self.json("convert", VIT, "-o", "packed", "--packed", "--precision", "bf16")
+        self.assertEqual(packed["bytes"], 2 * answer["bytes"])
+        self.assertGreater(packed["packed_bytes"], 0)
+        self.assertNotIn("packed before", self.json("info", "packed")["precision_reason"])  # f32
+        self.json("convert", VIT, "-o", "quick", "--packed")
+        self.assertIn("packed before", self.json("info", "quick")["precision_reason"])
+        self.assertIn("--dtype", self.run_program("convert", VIT, "-o", "no", "--precision", "bf16", status=64).stderr)
         tensors = fixtures.read_safetensors("out/model.safetensors")
         self.assertEqual(answer["tensors"], len(tensors))
         self.assertEqual({dtype for dtype, _, _ in tensors.values()}, {"F16"})

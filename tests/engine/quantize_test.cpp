@@ -18,12 +18,12 @@ namespace {
 namespace fs = std::filesystem;
 using backend::Precision;
 
-const fs::path kRoot = OCELLI_SOURCE_DIR;
+const fs::path kSources = OCELLI_SOURCE_DIR;
 
 std::vector<std::string> photographs() {
   std::vector<std::string> paths;
   for (const char* name : {"coffee.png", "chelsea.png", "rocket.jpg"})
-    paths.push_back(kRoot / "examples/images" / name);
+    paths.push_back(kSources / "examples/images" / name);
   return paths;
 }
 
@@ -31,7 +31,7 @@ std::vector<std::string> photographs() {
 fs::path model(const std::string& name, const fs::path& folder) {
   const fs::path copy = folder / name;
   fs::create_directories(copy);
-  for (const auto& entry : fs::directory_iterator(kRoot / "tests/goldens" / name)) {
+  for (const auto& entry : fs::directory_iterator(kSources / "tests/goldens" / name)) {
     if (entry.path().filename() != "expected.safetensors") fs::copy(entry.path(), copy);
   }
   return copy;

@@ -204,7 +204,8 @@ TEST_P(PrecisionTest, Int8InOneRangeCutsOffAndKeepsNan) {
   LinearWeight weight(Tensor::full({3, kDeep}, 0.5f), Tensor());
   weight.pack();
   const Tensor x = Tensor::full({3, kDeep}, 7.0f);
-  for (int64_t i = 0; i < kDeep; ++i) x.data<float>()[i] = static_cast<float>(i % 256) * 4 / 255 - 1;
+  for (int64_t i = 0; i < kDeep; ++i)
+    x.data<float>()[i] = static_cast<float>(i % 256) * 4 / 255 - 1;
   x.data<float>()[3 * kDeep - 1] = std::nanf("");
   const Tensor y = linear(x, weight);
   double sum = 0;
@@ -287,9 +288,10 @@ TEST_P(PrecisionTest, DeepProductsInBf16) {
     Inputs in(static_cast<uint64_t>(m));
     const Tensor a = contiguous(in.uniform({k, m})), b = contiguous(in.uniform({k, n}));
     const backend::UseBackend scope(backend::cpu(Precision::bf16));
-    expect_close(matmul(a.transpose(0, 1), b),
-                 product(rounded(a).transpose(0, 1), rounded(b).transpose(0, 1), Tensor::zeros({n})),
-                 1e-5, fmt::format("{} x {} x {}", m, n, k));
+    expect_close(
+        matmul(a.transpose(0, 1), b),
+        product(rounded(a).transpose(0, 1), rounded(b).transpose(0, 1), Tensor::zeros({n})), 1e-5,
+        fmt::format("{} x {} x {}", m, n, k));
   }
 }
 

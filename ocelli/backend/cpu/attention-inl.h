@@ -54,7 +54,8 @@ HWY_INLINE void pack_rows(const uint16_t* rows, int64_t row, int64_t n, int64_t 
           continue;
         }
         const auto even = hn::ShiftRight<16>(hn::BitCast(du, load_bf16(from + c, left)));
-        const auto odd = j + 1 < n ? hn::BitCast(du, load_bf16(from + row + c, left)) : hn::Zero(du);
+        const auto odd =
+            j + 1 < n ? hn::BitCast(du, load_bf16(from + row + c, left)) : hn::Zero(du);
         hn::StoreU(hn::BitCast(d, hn::Or(even, odd)), d, panels + c);
       }
     }

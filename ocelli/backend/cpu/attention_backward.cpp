@@ -158,8 +158,8 @@ class HeadBackward {
     }
   }
 
-  // A row of `padded_` numbers as row i of panels of `block` rows. Of two rows that share words, the
-  // even one comes first.
+  // A row of `padded_` numbers as row i of panels of `block` rows. Of two rows that share words,
+  // the even one comes first.
   void into_panels(const float* row, int64_t i, int64_t block, float* panels) {
     const Tag d;
     const hn::RebindToUnsigned<Tag> du;
@@ -171,8 +171,8 @@ class HeadBackward {
         if (i % 2 == 0)
           bits = hn::ShiftRight<16>(bits);
         else
-          bits = hn::Or(hn::And(bits, hn::Set(du, 0xffff0000u)),
-                        hn::BitCast(du, hn::Load(d, into)));
+          bits =
+              hn::Or(hn::And(bits, hn::Set(du, 0xffff0000u)), hn::BitCast(du, hn::Load(d, into)));
         v = hn::BitCast(d, bits);
       }
       hn::Store(v, d, into);
