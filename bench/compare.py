@@ -30,7 +30,7 @@ def figures(path):
         roof = next(rate for name, rate in rates.items() if name.startswith("fma_roof"))
         return {name: rate / roof for name, rate in rates.items() if not name.startswith("fma_roof")}
     return {f"{name_of(row)}: {key}": row[key] for row in data
-            for key in [key for key in row if key.startswith("ratio")] or ["roof_share"]}
+            for key in [key for key in row if key.startswith("ratio")] or ["roof_share"] if key in row}
 
 
 def main():

@@ -13,17 +13,17 @@ In the document, the lines between <!-- begin: PART --> and <!-- end: PART --> a
 measures nothing; --rounds, --seconds and --only shorten a trial.
 """
 import argparse
-import collections
 import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import statistics
 import subprocess
 import sys
 from typing import Callable
 
-from results import machine
+import roofline
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build"
@@ -43,44 +43,57 @@ def milliseconds(x):
     return f"{x:.2f}" if x < 10 else f"{x:.1f}" if x < 1000 else f"{x:.0f}"
 
 
+def ratio(x):
+    return f"{x:.2f}"
+
+
 def percent(x):
     return f"{100 * x:.0f} %"
 
 
-def summary(rows, key, text):
-    """The geometric mean of a figure, and its worst row."""
-    worst = min(rows, key=lambda row: row[key])
-    where = ", ".join([TITLES[worst["model"]], f"batch {worst['batch']}", f"{worst['threads']} thr."])
-    return f"{text(statistics.geometric_mean(row[key] for row in rows))}, worst {text(worst[key])} ({where})"
+def last_row(rows, figures, columns):
+    """Geometric means, and where the first figure is worst; `figures`: column -> (key, how it is written)."""
+    cells = [""] * columns
+    for column, (key, text) in reversed(figures.items()):
+        measured = [row for row in rows if key in row]
+        worst = min(measured, key=lambda row: row[key])
+        cells[column] = f"**{text(statistics.geometric_mean(row[key] for row in measured))}**, worst {text(worst[key])}"
+    where = f"{TITLES[worst['model']]}, batch {worst['batch']}, threads {worst['threads']}"
+    cells[0] = f"geometric mean; worst: {where}"
+    return cells
 
 
 def peers_table(rows):
     rows = sorted(rows, key=lambda row: (list(TITLES).index(row["model"]), row["threads"], row["batch"]))
     engines = [engine for engine in ("ocelli", "torch", "ort", "ov", "f32") if any(engine in row for row in rows)]
-    figures = [("ratio", "ratio", "{:.2f}".format)] if len(engines) > 1 else []
+    head = ["model", "batch", "threads", *(TITLES[engine] for engine in engines)]
+    figures = {}
+    if len(engines) > 1:
+        figures[len(head)] = ("ratio", ratio)
+        head.append("ratio")
     if rows[0]["precision"] == "f32":
-        figures.append(("roof_share", "roof", percent))
-    yield ["model", "batch", "threads", *(TITLES[engine] for engine in engines), *(title for _, title, _ in figures)]
+        figures[len(head)] = ("roof_share", percent)
+        head.append("roof")
+    yield head
     for row in rows:
         yield [TITLES[row["model"]], row["batch"], row["threads"], *(milliseconds(row[e]) if e in row else "–" for e in engines),
-               *(text(row[key]) if key in row else "–" for key, _, text in figures)]
-    yield ["geometric mean", "", "", *("" for _ in engines),
-           *(summary([row for row in rows if key in row], key, text) for key, _, text in figures)]
+               *(text(row[key]) if key in row else "–" for key, text in figures.values())]
+    yield last_row(rows, figures, len(head))
 
 
 def training_table(rows):
     yield ["model", "precision", "Ocelli, images/s", "PyTorch, images/s", "ratio", "peak memory, MiB (Ocelli / PyTorch)"]
     for row in rows:
-        yield [TITLES[row["model"]], row["precision"], f"{row['ocelli']:.1f}", f"{row['torch']:.1f}", f"{row['ratio']:.2f}",
+        yield [TITLES[row["model"]], row["precision"], f"{row['ocelli']:.1f}", f"{row['torch']:.1f}", ratio(row["ratio"]),
                f"{row['ocelli_mib']} / {row['torch_mib']}"]
-    yield ["geometric mean", "", "", "", summary(rows, "ratio", "{:.2f}".format), ""]
+    yield last_row(rows, {4: ("ratio", ratio)}, 6)
 
 
 def pipeline_table(rows):
     yield ["from JPEGs to", "precision", "threads", "Ocelli, images/s", "peer, images/s", "ratio"]
     for row in rows:
         what = "pixels; Pillow" if row["part"] == "preprocess" else "embeddings; Pillow and OpenVINO"
-        yield [what, row.get("precision", "–"), row["threads"], f"{row['ocelli']:.1f}", f"{row['peer']:.1f}", f"{row['ratio']:.2f}"]
+        yield [what, row.get("precision", "–"), row["threads"], f"{row['ocelli']:.1f}", f"{row['peer']:.1f}", ratio(row["ratio"])]
 
 
 def tokenizers_table(rows):
@@ -93,40 +106,135 @@ def tokenizers_table(rows):
     yield ["geometric mean", "", "", "", "", *means, ""]
 
 
-# --- Parts: a script of this folder, and the table of its rows. ---
+def roofline_table(rows):
+    yield ["model", "precision", "op", "share of time", "GFLOP/s", "GB/s", "FLOP/byte", "of the roof there"]
+    for point in roofline.points(rows):
+        product = point["gflops"] > 0
+        yield [TITLES[point["model"]], point["precision"], point["op"], percent(point["share"]), f"{point['gflops']:.0f}" if product else "–",
+               f"{point['gbs']:.1f}", f"{point['intensity']:.0f}" if product else "–", percent(point["gflops"] / point["roof"]) if product else "–"]
+
+
+# --- Parts: a script of this folder, what it is told, and the table of its rows. ---
 
 
 @dataclasses.dataclass
 class Part:
     script: str
-    arguments: Callable  # options -> list
+    arguments: Callable  # of the options -> a list
     table: Callable
-    isa: str = ""  # the processor is limited to it
-
-    def command(self, options):
-        return [self.script, *map(str, self.arguments(options))]
+    isa: str = ""  # what the processor is limited to
 
     def measure(self, file, options):
+        command = [sys.executable, ROOT / "bench" / self.script, *self.arguments(options), "--json", file]
         limit = {"OCELLI_MAX_ISA": self.isa} if self.isa else {}
-        subprocess.run([sys.executable, ROOT / "bench" / self.script, *map(str, self.arguments(options)), "--json", file], check=True,
-                       env=os.environ | limit)
+        subprocess.run(list(map(str, command)), check=True, env=os.environ | limit)
 
-    def text(self, file, options):
-        rows = json.loads(file.read_text())
-        return caption(rows, self, options) + "\n" + table(self.table(rows))
+
+def trial(options):
+    return ["--seconds", options.seconds, "--only", options.only]
 
 
 def peers(*more):
-    return lambda options: [*more, "--rounds", options.rounds, "--seconds", options.seconds, *(["--only", options.only] if options.only else [])]
+    return lambda options: [*more, "--rounds", options.rounds, *trial(options)]
 
 
-def tokenizer_folders(clip):
-    """The tokenizers that are at hand; CLIP's also as open_clip uses it, a folder of its own."""
+def pipeline(options):
+    return [options.data / "imagenet1k-sample", "--precisions", "f32,bf16,int8", "--limit", 300, "--rounds", options.rounds]
+
+
+def training(options):
+    return [BUILD / "bench/train_step", "--steps", options.rounds]
+
+
+def tokenizers(options):
+    """Those that are at hand; CLIP's twice, also as open_clip uses it."""
     folders = [ROOT / "models/all-minilm-l6-v2", ROOT / "tests/text/data/siglip2_json"]
-    if clip.exists():
+    if options.clip_tokenizer:
         open_clip = BUILD / "bench/open_clip-tokenizer"
         open_clip.mkdir(parents=True, exist_ok=True)
-        (open_clip / "open_clip_config.json").write_text('{"model_cfg": {}, "preprocess_cfg": {}}')
-        (open_clip / "tokenizer.json").write_bytes((clip / "tokenizer.json").read_bytes())
-        folders = [clip, open_clip, *folders]
-    return [folder for folder in folders if folder.exists()]
+        (open_clip / "open_clip_config.json").write_text('{"model_cfg": {"text_cfg": {}}}')
+        shutil.copyfile(options.clip_tokenizer / "tokenizer.json", open_clip / "tokenizer.json")
+        folders = [options.clip_tokenizer, open_clip, *folders]
+    captions = [options.data / "coco/val2017_captions_text.csv.gz", options.data / "flickr8k/all_captions_text.csv.gz"]
+    return [BUILD / "bench/tokenizer", ",".join(map(str, captions)), *folders]
+
+
+PARTS = {
+    "peers-f32": Part("versus_peers.py", peers("--precision", "f32"), peers_table),
+    "peers-bf16": Part("versus_peers.py", peers("--precision", "bf16"), peers_table),
+    "peers-int8": Part("versus_peers.py", peers("--precision", "int8"), peers_table),
+    "peers-avx2-f32": Part("versus_peers.py", peers("--precision", "f32", "--engines", ""), peers_table, isa="avx2"),
+    "peers-avx2-int8": Part("versus_peers.py", peers("--precision", "int8", "--engines", "f32"), peers_table, isa="avx2"),
+    "pipeline": Part("versus_pipeline.py", pipeline, pipeline_table),
+    "training": Part("versus_training.py", training, training_table),
+    "tokenizers": Part("versus_tokenizers.py", tokenizers, tokenizers_table),
+    "roofline": Part("roofline.py", trial, roofline_table),
+}
+
+
+# --- The document. ---
+
+
+def caption(name, rows):
+    """Where, with what, when, and by which command."""
+    def of(key):
+        return sorted({row[key] for row in rows if row.get(key)})
+
+    threads, dates = of("threads"), of("date")
+    batches = {row["batch"] for row in rows if "batch" in row}
+    told = [*of("machine"), *of("isa"), f"{' and '.join(map(str, threads))} thread{'s' if threads[-1] > 1 else ''}"]
+    told += [f"batch {batch}" for batch in batches if len(batches) == 1]
+    told += [dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}", *of("beside"), f"`bench/report.py FOLDER {name}`"]
+    return f"*{'; '.join(told)}.*\n\n"
+
+
+def table(lines):
+    head, *rows = lines
+    return "".join(f"| {' | '.join(map(str, line))} |\n" for line in [head, ["---"] * len(head), *rows])
+
+
+def write(name, rows, document):
+    begin, end = f"<!-- begin: {name} -->\n", f"<!-- end: {name} -->\n"
+    text = document.read_text()
+    if text.count(begin) != 1 or text.count(end) != 1:
+        sys.exit(f"{document}: there is no one pair of lines {begin.strip()} and {end.strip()}")
+    picture = ""
+    if name == "roofline":
+        roofline.draw(rows, document.parent / "pictures/roofline.svg")
+        picture = "![Kinds of op beside the roofs of the processor and its memory](pictures/roofline.svg)\n\n"
+    before, rest = text.split(begin)
+    document.write_text(before + begin + caption(name, rows) + picture + table(PARTS[name].table(rows)) + end + rest.split(end)[1])
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("parts", nargs="*", metavar="PART", default=[""])
+    parser.add_argument("--again", action="store_true")
+    parser.add_argument("--write-only", action="store_true")
+    parser.add_argument("--data", type=pathlib.Path, default=ROOT / ".data")
+    parser.add_argument("--clip-tokenizer", type=pathlib.Path)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=1)
+    parser.add_argument("--only", default="")
+    parser.add_argument("--document", type=pathlib.Path, default=ROOT / "docs/performance.md")
+    options = parser.parse_args()
+    for part in options.parts:
+        if not any(name.startswith(part) for name in PARTS):
+            sys.exit(f"there is no part {part}; parts are {', '.join(PARTS)}")
+    options.folder.mkdir(parents=True, exist_ok=True)
+    for name, part in PARTS.items():
+        if not name.startswith(tuple(options.parts)):
+            continue
+        file = options.folder / f"{name}.json"
+        if not options.write_only:
+            if options.again:
+                file.unlink(missing_ok=True)
+            print(f"\n{name}", flush=True)
+            part.measure(file, options)
+        if file.exists():
+            write(name, json.loads(file.read_text()), options.document)
+
+
+if __name__ == "__main__":
+    main()
