@@ -39,7 +39,7 @@ TITLES = {
 # --- Tables: rows of a part -> lines of cells, the head first. ---
 
 
-def milliseconds(x):
+def number(x):
     return f"{x:.2f}" if x < 10 else f"{x:.1f}" if x < 1000 else f"{x:.0f}"
 
 
@@ -58,7 +58,7 @@ def last_row(rows, figures, columns):
         measured = [row for row in rows if key in row]
         worst = min(measured, key=lambda row: row[key])
         cells[column] = f"**{text(statistics.geometric_mean(row[key] for row in measured))}**, worst {text(worst[key])}"
-    where = f"{TITLES[worst['model']]}, batch {worst['batch']}, threads {worst['threads']}"
+    where = f"{TITLES[worst['model']]}, {worst['precision']}, batch {worst['batch']}, threads {worst['threads']}"
     cells[0] = f"geometric mean; worst: {where}"
     return cells
 
@@ -76,7 +76,7 @@ def peers_table(rows):
         head.append("roof")
     yield head
     for row in rows:
-        yield [TITLES[row["model"]], row["batch"], row["threads"], *(milliseconds(row[e]) if e in row else "–" for e in engines),
+        yield [TITLES[row["model"]], row["batch"], row["threads"], *(number(row[e]) if e in row else "–" for e in engines),
                *(text(row[key]) if key in row else "–" for key, text in figures.values())]
     yield last_row(rows, figures, len(head))
 
@@ -84,7 +84,7 @@ def peers_table(rows):
 def training_table(rows):
     yield ["model", "precision", "Ocelli, images/s", "PyTorch, images/s", "ratio", "peak memory, MiB (Ocelli / PyTorch)"]
     for row in rows:
-        yield [TITLES[row["model"]], row["precision"], f"{row['ocelli']:.1f}", f"{row['torch']:.1f}", ratio(row["ratio"]),
+        yield [TITLES[row["model"]], row["precision"], number(row["ocelli"]), number(row["torch"]), ratio(row["ratio"]),
                f"{row['ocelli_mib']} / {row['torch_mib']}"]
     yield last_row(rows, {4: ("ratio", ratio)}, 6)
 
@@ -93,7 +93,7 @@ def pipeline_table(rows):
     yield ["from JPEGs to", "precision", "threads", "Ocelli, images/s", "peer, images/s", "ratio"]
     for row in rows:
         what = "pixels; Pillow" if row["part"] == "preprocess" else "embeddings; Pillow and OpenVINO"
-        yield [what, row.get("precision", "–"), row["threads"], f"{row['ocelli']:.1f}", f"{row['peer']:.1f}", ratio(row["ratio"])]
+        yield [what, row.get("precision", "–"), row["threads"], number(row["ocelli"]), number(row["peer"]), ratio(row["ratio"])]
 
 
 def tokenizers_table(rows):
