@@ -39,7 +39,8 @@ constexpr int64_t kRounds = 4'000'000;
 constexpr int kChains = 12;  // as fma_roof
 
 __attribute__((target("avx512f,avx512bf16"))) void bf16_dots() {
-  __m512 sums[kChains] = {};
+  __m512 sums[kChains];  // of different values, or the compiler would make one of them
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
   const auto x = (__m512bh)_mm512_set1_epi16(0x3f80);
   for (int64_t r = 0; r < kRounds; ++r) {
     _Pragma("GCC unroll 12") for (__m512& sum : sums) sum = _mm512_dpbf16_ps(sum, x, x);
@@ -48,7 +49,8 @@ __attribute__((target("avx512f,avx512bf16"))) void bf16_dots() {
 }
 
 __attribute__((target("avx512f,avx512vnni"))) void byte_dots() {
-  __m512i sums[kChains] = {};
+  __m512i sums[kChains];
+  for (int i = 0; i < kChains; ++i) sums[i] = _mm512_set1_epi32(i);
   const __m512i x = _mm512_set1_epi32(0x03050709);
   for (int64_t r = 0; r < kRounds; ++r) {
     _Pragma("GCC unroll 12") for (__m512i& sum : sums) sum = _mm512_dpbusd_epi32(sum, x, x);

@@ -10,6 +10,7 @@ together: multiply-adds and bytes (of inputs, outputs and weights, each once) ov
 """
 import argparse
 import collections
+import itertools
 import json
 import math
 import os
@@ -66,21 +67,26 @@ def points(rows):
 
 # --- The picture: a panel for each precision, with its roof, those of the others faint, and a point for each kind of op. ---
 
-LOW, HIGH = 0.5, 1000  # FLOP a byte
-WIDTH, HEIGHT, LEFT, TOP, GAP = 340, 330, 60, 60, 20  # of a panel, and around
+LOW, HIGH = 2, 1000  # FLOP a byte
+WIDTH, HEIGHT, LEFT, TOP, GAP = 340, 330, 60, 60, 32  # of a panel, and around
+LINE = 14  # of text
 
 
 def text(x, y, words, anchor="start", more=""):
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" {more}>{words}</text>'
 
 
-class Panel:
-    """Logarithmic axes from LOW to HIGH FLOP a byte, and up to twice the highest roof."""
+def ticks(low, high):
+    return [n * 10**power for power in range(6) for n in (1, 2, 5) if low <= n * 10**power <= high]
 
-    def __init__(self, left, roof):
+
+class Panel:
+    """Logarithmic axes, from the left of the memory's line or the lowest point to above the highest roof."""
+
+    def __init__(self, left, roof, points):
         self.left, self.roof = left, roof
-        self.top = 2 * max(roof[p] for p in PRECISIONS if p in roof)
-        self.bottom = self.top / 2000
+        self.top = 1.5 * max(roof[p] for p in PRECISIONS if p in roof)
+        self.bottom = min([LOW * roof["memory"], *(0.8 * point["gflops"] for point in points)])
 
     def x(self, intensity):
         return self.left + WIDTH * math.log(intensity / LOW) / math.log(HIGH / LOW)
@@ -91,57 +97,59 @@ class Panel:
     def axes(self, precision):
         yield text(self.left + WIDTH / 2, TOP - 12, precision, "middle", 'font-weight="bold"')
         yield text(self.left + WIDTH / 2, TOP + HEIGHT + 36, "FLOP a byte of inputs, outputs and weights", "middle")
-        for value in (1, 10, 100, 1000):
+        for value in ticks(LOW, HIGH):
             yield f'<path class="grid" d="M{self.x(value):.1f} {TOP}v{HEIGHT}"/>' + text(self.x(value), TOP + HEIGHT + 16, value, "middle")
-        for value in (1, 10, 100, 1000, 10000):
-            if self.bottom <= value <= self.top:
-                yield f'<path class="grid" d="M{self.left} {self.y(value):.1f}h{WIDTH}"/>'
-                if self.left == LEFT:
-                    yield text(LEFT - 6, self.y(value) + 4, value, "end")
+        for value in ticks(self.bottom, self.top):
+            yield f'<path class="grid" d="M{self.left} {self.y(value):.1f}h{WIDTH}"/>'
+            if self.left == LEFT:
+                yield text(LEFT - 6, self.y(value) + 4, value, "end")
         yield f'<rect x="{self.left}" y="{TOP}" width="{WIDTH}" height="{HEIGHT}" fill="none" stroke="#888"/>'
 
     def roofs(self, precision):
         memory = self.roof["memory"]
         for name in sorted((p for p in PRECISIONS if p in self.roof), key=lambda p: p == precision):
-            corner = self.roof[name] / memory
             yield (f'<path class="{"roof" if name == precision else "other"}" d="M{self.x(LOW):.1f} {self.y(LOW * memory):.1f}'
-                   f'L{self.x(corner):.1f} {self.y(self.roof[name]):.1f}H{self.x(HIGH):.1f}"/>')
+                   f'L{self.x(self.roof[name] / memory):.1f} {self.y(self.roof[name]):.1f}H{self.x(HIGH):.1f}"/>')
         yield text(self.x(HIGH) - 6, self.y(self.roof[precision]) - 6, f"{self.roof[precision]:.0f} GFLOP/s", "end")
-        x, y = self.x(LOW * 1.2), self.y(LOW * 1.2 * memory) - 7
+        x, y = self.x(1.3 * LOW) - 7, self.y(1.3 * LOW * memory) - 3
         slope = math.degrees(math.atan2(self.y(1) - self.y(10), self.x(10) - self.x(1)))
         yield text(x, y, f"memory, {memory:.0f} GB/s", more=f'transform="rotate({-slope:.1f} {x:.1f} {y:.1f})"')
 
     def points(self, points):
-        """A circle or a square, the name on the side where there is room."""
-        taken = []
-        for point in points:
-            x, y = self.x(point["intensity"]), self.y(point["gflops"])
+        """A circle or a square each; its name where it hides neither a point nor another name."""
+        places = [(self.x(point["intensity"]), self.y(point["gflops"])) for point in points]
+        taken = [(x - 6, y - 6, x + 6, y + 6) for x, y in places]
+        for point, (x, y) in zip(points, places):
             first = point["model"] == next(iter(MODELS))
             yield f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5"/>' if first else f'<rect class="point" x="{x - 4.5:.1f}" y="{y - 4.5:.1f}" width="9" height="9"/>'
-            line = y + 4
-            while any(abs(line - other) < 13 for other in taken):
-                line += 2
-            taken.append(line)
-            right = x < self.left + 0.6 * WIDTH
-            yield text(x + (9 if right else -9), line, f"{point['op']}, {100 * point['share']:.0f} %", "start" if right else "end")
+            words = f"{point['op']}, {100 * point['share']:.0f} %"
+            wide = 6.4 * len(words)  # at most
+            sides = [(x + 9, "start", 0), (x - 9, "end", wide), (x, "middle", wide / 2)]
+            for middle, (at, anchor, before) in itertools.product((y + LINE * step for step in (0, 1, -1, 2, -2, 3, -3)), sides):
+                box = (at - before, middle - LINE / 2, at - before + wide, middle + LINE / 2)
+                free = all(box[0] >= b[2] or b[0] >= box[2] or box[1] >= b[3] or b[1] >= box[3] for b in taken)
+                if free and self.left < box[0] and box[2] < self.left + WIDTH:
+                    break
+            taken.append(box)
+            yield text(at, middle + 4, words, anchor, 'class="name"')
 
 
 def draw(rows, file):
     roof = next(row for row in rows if row.get("part") == "roofs")
+    products = sorted((point for point in points(rows) if point["gflops"]), key=lambda point: -point["gflops"])
     precisions = [p for p in PRECISIONS if p in roof]
     width, height = LEFT + len(precisions) * (WIDTH + GAP), TOP + HEIGHT + 50
     lines = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" font-size="12">',
-             "<style>path{fill:none}.grid{stroke:#ddd}.roof{stroke:#000;stroke-width:2}.other{stroke:#aaa;stroke-dasharray:4 3}"
-             "circle{fill:#1f6fb2;stroke:#000}.point{fill:#fff;stroke:#000;stroke-width:1.5}</style>",
+             "<style>path{fill:none}.grid{stroke:#e4e4e4}.roof{stroke:#000;stroke-width:2}.other{stroke:#999;stroke-dasharray:4 3}"
+             "circle{fill:#1f6fb2;stroke:#000}.point{fill:#fff;stroke:#000;stroke-width:1.5}.name{paint-order:stroke;stroke:#fff;stroke-width:3}</style>",
              f'<rect width="{width}" height="{height}" fill="#fff"/>',
              f'<circle cx="{LEFT + 6}" cy="20" r="5"/>', text(LEFT + 16, 24, list(MODELS.values())[0]),
              f'<rect class="point" x="{LEFT + 90}" y="15.5" width="9" height="9"/>', text(LEFT + 105, 24, list(MODELS.values())[1]),
              text(LEFT + 240, 24, f"batch {max(row.get('batch', 0) for row in rows)}, {roof['threads']} threads; beside each kind of op its share of the time"),
              text(16, TOP + HEIGHT / 2, "GFLOP/s", "middle", f'transform="rotate(-90 16 {TOP + HEIGHT / 2})"')]
     for i, precision in enumerate(precisions):
-        panel = Panel(LEFT + i * (WIDTH + GAP), roof)
-        lines += [*panel.axes(precision), *panel.roofs(precision),
-                  *panel.points(sorted((p for p in points(rows) if p["precision"] == precision and p["gflops"]), key=lambda p: -p["gflops"]))]
+        panel = Panel(LEFT + i * (WIDTH + GAP), roof, products)
+        lines += [*panel.axes(precision), *panel.roofs(precision), *panel.points([point for point in products if point["precision"] == precision])]
     pathlib.Path(file).write_text("\n".join([*lines, "</svg>\n"]))
 
 

@@ -308,8 +308,9 @@ def main():
                 key = {"model": name, "precision": options.precision, "batch": batch, "threads": threads}
                 row = results.row(key, lambda: compare(name, batch, threads, options))
                 rows.append(row)
+                ratio = f"{row['ratio']:.2f}" if "ratio" in row else ""
                 print(f"{name:<20} {batch:>5} {threads:>7} {row['ocelli']:>9.2f} " + " ".join(f"{row[e]:>9.2f}" for e in options.engines)
-                      + f" {row.get('ratio', float('nan')):>6.2f} {100 * row['roof_share']:>5.1f}%", flush=True)
+                      + f" {ratio:>6} {100 * row['roof_share']:>5.1f}%", flush=True)
     ratios = [row["ratio"] for row in rows if "ratio" in row]
     if ratios:
         print(f"geometric mean of the ratios: {statistics.geometric_mean(ratios):.3f}; below 1.0: {sum(r < 1 for r in ratios)} of {len(ratios)}")
