@@ -127,7 +127,9 @@ class Part:
     def measure(self, file, options):
         command = [sys.executable, ROOT / "bench" / self.script, *self.arguments(options), "--json", file]
         limit = {"OCELLI_MAX_ISA": self.isa} if self.isa else {}
-        subprocess.run(list(map(str, command)), check=True, env=os.environ | limit)
+        status = subprocess.run(list(map(str, command)), env=os.environ | limit).returncode
+        if status:
+            sys.exit(f"{self.script} ended with status {status}; what it measured is in {file}, and the same command goes on from there")
 
 
 def trial(options):
