@@ -127,9 +127,7 @@ class Part:
     def measure(self, file, options):
         command = [sys.executable, ROOT / "bench" / self.script, *self.arguments(options), "--json", file]
         limit = {"OCELLI_MAX_ISA": self.isa} if self.isa else {}
-        status = subprocess.run(list(map(str, command)), env=os.environ | limit).returncode
-        if status:
-            sys.exit(f"{self.script} ended with status {status}; what it measured is in {file}, and the same command goes on from there")
+        return subprocess.run(list(map(str, command)), env=os.environ | limit).returncode
 
 
 def trial(options):
@@ -151,7 +149,7 @@ def training(options):
 def tokenizers(options):
     """Those that are at hand; CLIP's twice, also as open_clip uses it."""
     folders = [ROOT / "models/all-minilm-l6-v2", ROOT / "tests/text/data/siglip2_json"]
-    if options.clip_tokenizer:
+    if (options.clip_tokenizer / "tokenizer.json").exists():
         open_clip = BUILD / "bench/open_clip-tokenizer"
         open_clip.mkdir(parents=True, exist_ok=True)
         (open_clip / "open_clip_config.json").write_text('{"model_cfg": {"text_cfg": {}}}')
@@ -215,7 +213,7 @@ def main():
     parser.add_argument("--again", action="store_true")
     parser.add_argument("--write-only", action="store_true")
     parser.add_argument("--data", type=pathlib.Path, default=ROOT / ".data")
-    parser.add_argument("--clip-tokenizer", type=pathlib.Path)
+    parser.add_argument("--clip-tokenizer", type=pathlib.Path, default=ROOT / "../shared/weights/clip-tokenizer")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=1)
     parser.add_argument("--only", default="")
@@ -225,6 +223,7 @@ def main():
         if not any(name.startswith(part) for name in PARTS):
             sys.exit(f"there is no part {part}; parts are {', '.join(PARTS)}")
     options.folder.mkdir(parents=True, exist_ok=True)
+    failed = []
     for name, part in PARTS.items():
         if not name.startswith(tuple(options.parts)):
             continue
@@ -233,9 +232,14 @@ def main():
             if options.again:
                 file.unlink(missing_ok=True)
             print(f"\n{name}", flush=True)
-            part.measure(file, options)
+            if status := part.measure(file, options):
+                failed.append(name)
+                print(f"{name}: {part.script} ended with status {status}; the same command goes on from there", file=sys.stderr)
+                continue
         if file.exists():
             write(name, json.loads(file.read_text()), options.document)
+    if failed:
+        sys.exit(f"not written: {', '.join(failed)}")
 
 
 if __name__ == "__main__":
