@@ -42,11 +42,11 @@ fuzz: bootstrap ## Fuzz every parser for a while (FUZZ_SECONDS, 60 each)
 
 bench-build: bootstrap ## Build the program and the kernel benchmarks
 	@cmake --preset release -B $(BUILD) -DOCELLI_BENCH=ON >/dev/null
-	@cmake --build $(BUILD) -j $(JOBS) --target ocelli kernels preprocess loader
+	@cmake --build $(BUILD) -j $(JOBS) --target ocelli kernels preprocess loader train_step tokenizer
 
-bench: bench-build ## Speed against PyTorch, ONNX Runtime and OpenVINO (PYTHON: of the reference environment)
-	$(PYTHON) bench/versus_peers.py
-	$(PYTHON) bench/versus_pipeline.py .data/imagenet1k-sample
+bench: bench-build default-model ## Measure docs/performance.md anew, beside PyTorch, ONNX Runtime and OpenVINO (PYTHON: of the reference environment)
+	@if [ -d ../shared/data ]; then ../shared/data/unpack.sh .data imagenet1k-sample coco flickr8k >/dev/null; fi
+	$(PYTHON) bench/report.py out/bench
 
 format: ## clang-format over the sources
 	git ls-files '*.h' '*.cpp' | xargs clang-format -i

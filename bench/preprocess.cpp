@@ -7,6 +7,7 @@
 #include <chrono>
 #include <iostream>
 
+#include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/data/inputs.h"
 #include "ocelli/image/decode.h"
@@ -54,7 +55,7 @@ int main(int argc, char** argv) {
     preprocess(processor, decode_image_file(path));
   });
   fmt::print(
-      "{{\"images\": {}, \"threads\": {}, \"decode_per_second\": {:.1f}, "
+      "{{\"images\": {}, \"threads\": {}, \"isa\": \"{}\", \"decode_per_second\": {:.1f}, "
       "\"preprocess_per_second\": {:.1f}}}\n",
-      paths.size(), num_threads(), decode, all);
+      paths.size(), num_threads(), backend::current_isa(), decode, all);
 }

@@ -10,17 +10,25 @@ the ratio best peer / Ocelli: above 1, Ocelli is faster. Models are made once, i
 
 bf16: PyTorch's model.bfloat16(), OpenVINO's hint; ONNX Runtime has none. int8: OpenVINO after nncf.quantize for
 transformers, ONNX Runtime after quantize_dynamic. All of them with the input and the answer in f32.
+
+An engine `f32` is Ocelli itself in f32; without any (--engines "") there is no ratio, and the share of the
+processor's roof stands alone: both for OCELLI_MAX_ISA, which limits no one else. Rows that are in out.json are
+not measured again.
 """
 import argparse
+import functools
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import time
 import warnings
 
 import numpy
+
+from results import Results
 
 warnings.filterwarnings("ignore")
 os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = os.environ["TQDM_DISABLE"] = "1"
@@ -140,6 +148,7 @@ def prepare(name, precision, batches):
 
 
 ENGINES = {"f32": ["torch", "ort", "ov"], "bf16": ["torch", "ov"], "int8": ["ort", "ov"]}
+PACKAGES = {"torch": "torch", "ort": "onnxruntime", "ov": "openvino"}
 
 
 def quantized_path(engine, path):
@@ -240,11 +249,25 @@ class Ocelli:
     def row(self):
         return json.loads(subprocess.run(self.command, check=True, capture_output=True, text=True).stdout)[0]
 
+    def times(self):
+        return [self.row()["best_ms"]]
+
+    def close(self):
+        pass
+
+
+@functools.cache
+def prepared(name, precision, batches):
+    """In a process that ends: what it held of memory and caches must not slow down the engines."""
+    subprocess.run([sys.executable, __file__, "--prepare", name, precision, *map(str, batches)], check=True)
+
 
 def compare(name, batch, threads, options):
-    arguments = (name, batch, threads, options.seconds, options.precision)
-    peers = {engine: Peer(engine, *arguments) for engine in options.engines}
-    ocelli = Ocelli(options.ocelli, *arguments)
+    prepared(name, options.precision, tuple(options.batches))
+    arguments = (name, batch, threads, options.seconds)
+    peers = {engine: Ocelli(options.ocelli, *arguments, "f32") if engine == "f32" else Peer(engine, *arguments, options.precision)
+             for engine in options.engines}
+    ocelli = Ocelli(options.ocelli, *arguments, options.precision)
     best = dict.fromkeys(["ocelli", *peers], float("inf"))
     roof_share = 0.0
     for _ in range(options.rounds):
@@ -255,8 +278,8 @@ def compare(name, batch, threads, options):
             best[engine] = min(best[engine], *peer.times())
     for peer in peers.values():
         peer.close()
-    ratio = min(best[engine] for engine in peers) / best["ocelli"]
-    return {"model": name, "precision": options.precision, "batch": batch, "threads": threads, **best, "ratio": ratio, "roof_share": roof_share}
+    ratio = {"ratio": min(best[engine] for engine in peers) / best["ocelli"]} if peers else {}
+    return best | ratio | {"roof_share": roof_share, "isa": row["isa"]}
 
 
 def main():
@@ -268,29 +291,29 @@ def main():
     parser.add_argument("--only", default="")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1)
-    parser.add_argument("--engines", type=lambda text: text.split(","), default=None)
+    parser.add_argument("--engines", type=lambda text: [engine for engine in text.split(",") if engine])
     parser.add_argument("--ocelli", default=str(ROOT / "build/cli/ocelli"))
     parser.add_argument("--json")
     options = parser.parse_args()
-    options.engines = options.engines or ENGINES[options.precision]
+    if options.engines is None:
+        options.engines = ENGINES[options.precision]
+    results = Results(options.json, *(PACKAGES[engine] for engine in options.engines if engine in PACKAGES))
     rows = []
     print(f"{'model':<20} {'batch':>5} {'threads':>7} {'ocelli':>9} " + " ".join(f"{e:>9}" for e in options.engines) + f" {'ratio':>6} {'roof':>6}")
     for name in MODELS:
         if options.only and not any(part in name for part in options.only.split(",")):
             continue
-        subprocess.run([sys.executable, __file__, "--prepare", name, options.precision, *map(str, options.batches)], check=True)
         for threads in options.threads:
             for batch in options.batches:
-                row = compare(name, batch, threads, options)
+                key = {"model": name, "precision": options.precision, "batch": batch, "threads": threads}
+                row = results.row(key, lambda: compare(name, batch, threads, options))
                 rows.append(row)
+                ratio = f"{row['ratio']:.2f}" if "ratio" in row else ""
                 print(f"{name:<20} {batch:>5} {threads:>7} {row['ocelli']:>9.2f} " + " ".join(f"{row[e]:>9.2f}" for e in options.engines)
-                      + f" {row['ratio']:>6.2f} {100 * row['roof_share']:>5.1f}%", flush=True)
-    product = 1.0
-    for row in rows:
-        product *= row["ratio"]
-    print(f"geometric mean of the ratios: {product ** (1 / len(rows)):.3f}; below 1.0: {sum(r['ratio'] < 1 for r in rows)} of {len(rows)}")
-    if options.json:
-        pathlib.Path(options.json).write_text(json.dumps(rows, indent=1))
+                      + f" {ratio:>6} {100 * row['roof_share']:>5.1f}%", flush=True)
+    ratios = [row["ratio"] for row in rows if "ratio" in row]
+    if ratios:
+        print(f"geometric mean of the ratios: {statistics.geometric_mean(ratios):.3f}; below 1.0: {sum(r < 1 for r in ratios)} of {len(ratios)}")
 
 
 if __name__ == "__main__":

@@ -1,11 +1,11 @@
 """From a folder of JPEGs to CLIP ViT-B/32 embeddings: Ocelli beside Pillow + OpenVINO, both in one precision, in turns.
 
-usage: versus_pipeline.py FOLDER [--precision f32|bf16|int8] [--limit 400] [--threads 2] [--rounds 3]
+usage: versus_pipeline.py FOLDER [--precisions f32,bf16,int8] [--limit 400] [--threads 2] [--rounds 3] [--json out.json]
 
 Run with the reference environment, after `make bench-build`. Printed are images a
 second: first of decoding, resizing and normalising on one core, then of everything; the best of ROUNDS.
 Ocelli's second figure includes the start of the program and the loading of the weights; the peer's begins
-when its model is compiled.
+when its model is compiled. Rows that are in out.json are not measured again.
 """
 import argparse
 import json
@@ -19,6 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy
 from PIL import Image
+
+from results import Results
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 MODEL = ROOT / "build/bench/clip_b32_image"
@@ -65,7 +67,7 @@ def pillow_openvino(files, request, threads):
 
 def ocelli_preprocess(folder):
     result = subprocess.run([ROOT / "build/bench/preprocess", folder, "1", "2"], check=True, capture_output=True, text=True)
-    return json.loads(result.stdout)["preprocess_per_second"]
+    return json.loads(result.stdout)
 
 
 def ocelli_embed(folder, count, threads, precision):
@@ -75,30 +77,49 @@ def ocelli_embed(folder, count, threads, precision):
     return count / (time.perf_counter() - start)
 
 
+def in_turns(rounds, ours, theirs):
+    """Images a second at best."""
+    best = [0, 0]
+    for _ in range(rounds):
+        best = [max(rate, measure()) for rate, measure in zip(best, (ours, theirs))]
+    return {"ocelli": best[0], "peer": best[1], "ratio": best[0] / best[1]}
+
+
+def preprocess(folder, files, options):
+    rates = in_turns(options.rounds, lambda: ocelli_preprocess(folder)["preprocess_per_second"], lambda: pillow(files))
+    return rates | {"images": len(files), "isa": ocelli_preprocess(folder)["isa"]}
+
+
+def embed(folder, files, precision, options):
+    subprocess.run([sys.executable, ROOT / "bench/versus_peers.py", "--prepare", "clip_b32_image", precision, "8"], check=True)
+    request = openvino_request(options.threads, precision)
+    rates = in_turns(options.rounds, lambda: ocelli_embed(folder, len(files), options.threads, precision),
+                     lambda: pillow_openvino(files, request, options.threads))
+    return rates | {"images": len(files)}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--precision", choices=["f32", "bf16", "int8"], default="f32")
+    parser.add_argument("--precisions", type=lambda text: text.split(","), default=["f32"])
     parser.add_argument("--limit", type=int, default=400)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json")
     options = parser.parse_args()
-    subprocess.run([sys.executable, ROOT / "bench/versus_peers.py", "--prepare", "clip_b32_image", options.precision, "8"], check=True)
     files = sorted(p for p in options.folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg"))[: options.limit // 8 * 8]
+    results = Results(options.json, "pillow", "openvino")
     with tempfile.TemporaryDirectory() as chosen:
         for i, path in enumerate(files):
             os.symlink(path.resolve(), f"{chosen}/{i:05}.jpg")
-        request = openvino_request(options.threads, options.precision)
-        best = dict.fromkeys(["preprocess", "Pillow", "embed", "Pillow + OpenVINO"], 0.0)
-        for _ in range(options.rounds):
-            for name, rate in (("preprocess", lambda: ocelli_preprocess(chosen)), ("Pillow", lambda: pillow(files)),
-                               ("embed", lambda: ocelli_embed(chosen, len(files), options.threads, options.precision)),
-                               ("Pillow + OpenVINO", lambda: pillow_openvino(files, request, options.threads))):
-                best[name] = max(best[name], rate())
-    print(f"{len(files)} images, images a second")
-    print(f"decode, resize, normalise, one core: Ocelli {best['preprocess']:.0f}, Pillow {best['Pillow']:.0f}, ratio {best['preprocess'] / best['Pillow']:.2f}")
-    print(f"to embeddings, {options.precision}, {options.threads} threads: Ocelli {best['embed']:.1f}, Pillow + OpenVINO {best['Pillow + OpenVINO']:.1f}, "
-          f"ratio {best['embed'] / best['Pillow + OpenVINO']:.2f}")
+        print(f"{len(files)} images, images a second")
+        row = results.row({"part": "preprocess", "threads": 1}, lambda: preprocess(chosen, files, options))
+        print(f"decode, resize, normalise, one core: Ocelli {row['ocelli']:.0f}, Pillow {row['peer']:.0f}, ratio {row['ratio']:.2f}")
+        for precision in options.precisions:
+            row = results.row({"part": "embed", "model": "clip_b32_image", "precision": precision, "threads": options.threads},
+                              lambda: embed(chosen, files, precision, options))
+            print(f"to embeddings, {precision}, {options.threads} threads: Ocelli {row['ocelli']:.1f}, Pillow + OpenVINO {row['peer']:.1f}, "
+                  f"ratio {row['ratio']:.2f}")
 
 
 if __name__ == "__main__":

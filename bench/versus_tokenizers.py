@@ -1,10 +1,13 @@
 """The processor's time for a caption, on one thread, beside huggingface/tokenizers, and whether the ids are the same.
-usage: versus_tokenizers.py BENCH_TOKENIZER CAPTIONS FOLDER..., CAPTIONS tables with a column `caption`, separated by
-commas; folders with a tokenizer.json. Twice: each caption once, and all of them repeated to 100 000."""
+usage: versus_tokenizers.py BENCH_TOKENIZER CAPTIONS FOLDER... [--json out.json], CAPTIONS tables with a column `caption`,
+separated by commas; folders with a tokenizer.json. Twice: each caption once, and all of them repeated to 100 000. Rows that
+are in out.json are not measured again."""
+import argparse
 import csv
 import gzip
 import json
 import os
+import pathlib
 import subprocess
 import sys
 import tempfile
@@ -13,6 +16,8 @@ import time
 os.environ |= {"TOKENIZERS_PARALLELISM": "false", "RAYON_NUM_THREADS": "1"}
 import numpy  # noqa: E402
 import tokenizers  # noqa: E402
+
+from results import Results  # noqa: E402
 
 COUNT = 100_000
 
@@ -51,14 +56,26 @@ def compare(bench, folder, texts):
         ours = json.loads(output.stdout)
         same = ids_of(f"{scratch}/ids") == [encoding.ids for encoding in theirs.encode_batch_fast(texts)]
     fast = min(ours["encode_us"], ours["encode_batch_us"])
-    return {"model": json.loads(theirs.to_str())["model"]["type"], **ours, "tokenizers_us": round(slow, 3),
+    return {**ours, "tokenizers_us": round(slow, 3),
             "ratio": round(slow / fast, 1), "ratio_first": round(slow / ours["first_us"], 1), "same_ids": same}
 
 
-bench, tables, *folders = sys.argv[1:]
-every = list(captions(tables))
-distinct = list(dict.fromkeys(every))
-repeated = (every * (COUNT // len(every) + 1))[:COUNT]
-for folder in folders:
-    for texts in (distinct, repeated):
-        print(json.dumps(compare(bench, folder, texts)), flush=True)
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bench")
+    parser.add_argument("captions")
+    parser.add_argument("folders", nargs="+", type=pathlib.Path)
+    parser.add_argument("--json")
+    options = parser.parse_args()
+    every = list(captions(options.captions))
+    distinct = list(dict.fromkeys(every))
+    repeated = (every * (COUNT // len(every) + 1))[:COUNT]
+    results = Results(options.json, "tokenizers")
+    for folder in options.folders:
+        for texts in (distinct, repeated):
+            row = results.row({"model": folder.resolve().name, "texts": len(texts), "threads": 1}, lambda: compare(options.bench, folder, texts))
+            print(json.dumps(row), flush=True)
+
+
+if __name__ == "__main__":
+    main()

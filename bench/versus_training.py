@@ -1,9 +1,9 @@
 """Training beside PyTorch eager: forward and backward of timm's ViTs on random pixels, in turns.
 
 usage: versus_training.py TRAIN_STEP [--models tiny,small] [--precisions f32,bf16] [--batch 32]
-                          [--steps 3] [--threads 2]
+                          [--steps 3] [--threads 2] [--json out.json]
 TRAIN_STEP is build/bench/train_step. bf16 of PyTorch is autocast. Prints images a second of the
-fastest step of each and the peak of resident memory.
+fastest step of each and the peak of resident memory. Rows that are in out.json are not measured again.
 """
 import argparse
 import os
@@ -11,6 +11,8 @@ import re
 import subprocess
 import sys
 import time
+
+from results import Results
 
 
 def peer(model, precision, batch, steps, threads):
@@ -41,6 +43,21 @@ def peer(model, precision, batch, steps, threads):
     print(f"{batch / best:.1f} img/s, {peak} MiB")
 
 
+def compare(model, precision, args):
+    common = ["--batch", str(args.batch), "--steps", str(args.steps)]
+    commands = {"ocelli": [args.train_step, model, precision, *common],
+                "torch": [sys.executable, __file__, "peer", "--models", model, "--precisions", precision,
+                          "--threads", str(args.threads), *common]}
+    row = {}
+    for engine, command in commands.items():
+        text = subprocess.check_output(command, env=os.environ | {"OMP_NUM_THREADS": str(args.threads)}, text=True)
+        rate, memory = re.search(r"([\d.]+) img/s.*, (\d+) MiB", text).groups()
+        row |= {engine: float(rate), f"{engine}_mib": int(memory)}
+        if engine == "ocelli":
+            row["isa"] = re.search(r"batch \d+ (\w+)", text)[1]
+    return row | {"ratio": row["ocelli"] / row["torch"]}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("train_step")
@@ -49,21 +66,17 @@ def main():
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--steps", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json")
     args = parser.parse_args()
-    env = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
-    common = ["--batch", str(args.batch), "--steps", str(args.steps)]
+    if args.train_step == "peer":
+        return peer(args.models, args.precisions, args.batch, args.steps, args.threads)
+    results = Results(args.json, "torch", "timm")
     for model in args.models.split(","):
         for precision in args.precisions.split(","):
-            if args.train_step == "peer":
-                return peer(model, precision, args.batch, args.steps, args.threads)
-            command = [args.train_step, model, precision, *common]
-            ours = subprocess.check_output(command, env=env, text=True)
-            command = [sys.executable, __file__, "peer", "--models", model, "--precisions", precision,
-                       "--threads", str(args.threads), *common]
-            theirs = subprocess.check_output(command, env=env, text=True)
-            rate = [float(re.search(r"([\d.]+) img/s", text)[1]) for text in (ours, theirs)]
-            print(ours.strip())
-            print(f"  PyTorch eager: {theirs.strip()}; {rate[0] / rate[1]:.2f} times", flush=True)
+            key = {"model": model, "precision": precision, "batch": args.batch, "threads": args.threads}
+            row = results.row(key, lambda: compare(model, precision, args))
+            print(f"{model} {precision}: Ocelli {row['ocelli']:.1f} img/s, {row['ocelli_mib']} MiB; PyTorch eager {row['torch']:.1f} img/s, "
+                  f"{row['torch_mib']} MiB; {row['ratio']:.2f} times", flush=True)
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "cli/common.h"
+#include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/threads.h"
 
 namespace ocelli::cli {
@@ -76,6 +77,7 @@ void run(const Bench& options, Common& common) {
                        {"batch", batch},
                        {"threads", count},
                        {"precision", backend::precision_name(opened->precision.precision)},
+                       {"isa", backend::current_isa()},
                        {"best_ms", row.best_ms},
                        {"median_ms", row.median_ms},
                        {"images_per_second", row.images_per_second},

@@ -62,6 +62,7 @@ class Packed {
   virtual ~Packed() = default;
   // What a result may be that only linear and attention read: f32 or bf16.
   DType inner = DType::f32;
+  int64_t bytes = 0;  // that a product reads of it
 };
 using PackedPtr = std::shared_ptr<const Packed>;
 

@@ -86,9 +86,8 @@ class Profile::Timed final : public backend::Backend {
   }
   void linear(const View& y, const View& x, const Packed& weight,
               const backend::Epilogue& epilogue) const override {
-    time(
-        "linear", y, {&x, epilogue.residual}, [&] { inner_.linear(y, x, weight, epilogue); },
-        Kind::packed);
+    time("linear", y, {&x, epilogue.residual}, [&] { inner_.linear(y, x, weight, epilogue); },
+         Kind::product, {&weight});
   }
   PackedPtr pack_conv2d(const View& weight, const View* bias,
                         const backend::Conv2d& params) const override {
@@ -97,16 +96,14 @@ class Profile::Timed final : public backend::Backend {
   void conv2d_packed(const View& y, const View& x, const Packed& weight,
                      const backend::Conv2d& params,
                      const backend::Epilogue& epilogue) const override {
-    time(
-        "conv2d", y, {&x, epilogue.residual},
-        [&] { inner_.conv2d_packed(y, x, weight, params, epilogue); }, Kind::packed);
+    time("conv2d", y, {&x, epilogue.residual},
+         [&] { inner_.conv2d_packed(y, x, weight, params, epilogue); }, Kind::product, {&weight});
   }
   void inverted_residual(const View& y, const View& x,
                          const backend::PackedInvertedResidual& block) const override {
-    // Three weights whose sizes the backend alone knows: left out of the bytes.
-    time(
-        "inverted_residual", y, {&x, block.residual},
-        [&] { inner_.inverted_residual(y, x, block); }, Kind::product);
+    time("inverted_residual", y, {&x, block.residual},
+         [&] { inner_.inverted_residual(y, x, block); }, Kind::product,
+         {block.expand, block.depthwise, block.project});
   }
 
   void unary_backward(backend::Unary kind, const View& dx, const View& dy,
@@ -142,22 +139,21 @@ class Profile::Timed final : public backend::Backend {
   std::vector<ProfiledCall>& calls() const { return calls_; }
 
  private:
-  enum class Kind { other, product, packed };
+  enum class Kind { other, product };
 
   template <typename Call>
   void time(const char* op, const View& y, std::initializer_list<const View*> inputs,
-            const Call& call, Kind kind = Kind::other) const {
+            const Call& call, Kind kind = Kind::other,
+            std::initializer_list<const Packed*> weights = {}) const {
     ProfiledCall record{op, describe(inputs, y)};
     record.bytes = bytes_of(y);
     for (const View* x : inputs) record.bytes += x ? bytes_of(*x) : 0;
+    for (const Packed* w : weights) record.bytes += w ? w->bytes : 0;
     // Ops count before they call; copies that they make on the way are none of it.
     if (kind != Kind::other) {
       record.flops = flops_.total() - counted_;
       counted_ = flops_.total();
     }
-    // An output takes as many multiply-adds as a row of the weight is long.
-    if (kind == Kind::packed && y.shape.numel() > 0)
-      record.bytes += record.flops / (2 * y.shape.numel()) * y.shape[-1] * 4;
     const auto begin = Clock::now();
     call();
     const auto end = Clock::now();

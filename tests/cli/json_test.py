@@ -148,7 +148,7 @@ class Shapes(Case):
         self.assertEqual([row["batch"] for row in rows], [1, 64])
         for row in rows:
             self.assertEqual(list(row), [
-                "model", "batch", "threads", "precision", "best_ms", "median_ms", "images_per_second", "gflops",
+                "model", "batch", "threads", "precision", "isa", "best_ms", "median_ms", "images_per_second", "gflops",
                 "roof_share", "peak_rss_mb"])
             self.assertGreater(row["median_ms"], 0)
 

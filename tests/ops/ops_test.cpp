@@ -88,6 +88,16 @@ TEST(Profile, NamesEveryCallWithItsShapesAndWork) {
   EXPECT_GE(calls[1].start_us, calls[0].start_us + calls[0].us);
 }
 
+TEST(Profile, CountsAWeightAsItIsHeld) {
+  const backend::UseBackend scope(backend::cpu(backend::Precision::bf16));
+  LinearWeight w(Tensor::full({11, 8}, 1), Tensor());
+  w.pack();
+  const Tensor x = Tensor::full({5, 8}, 1);
+  const Profile profile;
+  linear(x, w);
+  EXPECT_EQ(profile.calls().at(0).bytes, 4 * (5 * 8 + 5 * 11) + 2 * 8 * 11);
+}
+
 TEST(Flops, CountsTwoAMultiplyAdd) {
   FlopCounter counter;
   linear(Tensor::zeros({5, 7}), LinearWeight(Tensor::zeros({11, 7}), Tensor()));

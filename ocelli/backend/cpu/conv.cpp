@@ -97,6 +97,7 @@ PackedPtr Cpu::pack_conv2d(const View& weight, const View* bias, const Conv2d& p
     packed->kind = PackedConv::Kind::depthwise;
     packed->taps = Tensor::empty({w.size(2), w.size(3), out});
     copy(packed->taps, w.select(1, 0).permute({1, 2, 0}));
+    packed->bytes = 4 * packed->taps.numel();
     if (bias) {
       packed->bias = Tensor::empty({out});
       copy(packed->bias, *bias);
@@ -111,6 +112,7 @@ PackedPtr Cpu::pack_conv2d(const View& weight, const View* bias, const Conv2d& p
         bias ? View(Tensor::borrow(*bias).slice(0, g * each, (g + 1) * each)) : View();
     packed->groups.push_back(
         pack_group(*this, w.slice(0, g * each, (g + 1) * each), bias ? &part : nullptr));
+    packed->bytes += packed->groups.back()->bytes;
   }
   return packed;
 }
