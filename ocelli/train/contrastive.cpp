@@ -185,6 +185,9 @@ class Contrastive final : public Objective {
   }
 
   std::vector<Metric> parts() const override { return parts_; }
+  std::vector<FixedWeights> fixed_weights() const override {
+    return teacher_ ? std::vector{teacher_->weights()} : std::vector<FixedWeights>();
+  }
   void after_step(const TrainableModel& trained, int64_t) override { clamp_logit_scale(trained); }
 
   std::vector<Metric> evaluate(const Model& model) const override {

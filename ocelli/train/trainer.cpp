@@ -53,6 +53,8 @@ class Training {
       average_ = std::make_unique<TrainableModel>(model.folder());
       with_lora(*average_, recipe);
     }
+    fixed_ = model_.fixed_weights();
+    std::ranges::copy(objective.fixed_weights(), std::back_inserter(fixed_));
     say_what_learns();
     const LoaderState state = restore();
     loader_ = std::make_unique<Loader>(std::move(dataset), std::move(loading), state);
@@ -111,6 +113,7 @@ class Training {
     }
     found = nlohmann::json::parse(ranks_.broadcast(found.dump()));
     if (found.is_null()) return {};
+    check_fixed_weights(found.at("state"));
     const fs::path checkpoint = found.at("folder").get<std::string>();
     model_.load(checkpoint);
     objective_.load(checkpoint);
@@ -119,6 +122,23 @@ class Training {
     step_ = found.at("step").get<int64_t>();
     const nlohmann::json& state = found.at("state");
     return {state.at("epoch").get<int64_t>(), state.at("batch").get<int64_t>()};
+  }
+
+  std::vector<std::string> checksums() const {
+    std::vector<std::string> sums;
+    for (const FixedWeights& weights : fixed_) sums.push_back(weights.checksum);
+    return sums;
+  }
+
+  // Against those of when the checkpoint was written.
+  void check_fixed_weights(const nlohmann::json& state) const {
+    const std::vector<std::string> now = checksums(), then = state.value("fixed_weights", now);
+    for (size_t i = 0; i < std::min(now.size(), then.size()); ++i) {
+      check(now[i] == then[i],
+            "{}: its weights are not those that the run learnt upon; put them back, or begin a new "
+            "run",
+            fixed_[i].folder.string());
+    }
   }
 
   // A step, or what follows the last one of an epoch.
@@ -267,7 +287,8 @@ class Training {
   void checkpoint() {
     if (!run_) return;
     const LoaderState at = loader_->state();
-    run_->checkpoint(step_, {{"epoch", at.epoch}, {"batch", at.batch}},
+    run_->checkpoint(step_,
+                     {{"epoch", at.epoch}, {"batch", at.batch}, {"fixed_weights", checksums()}},
                      [&](const fs::path& folder) {
                        const fs::path training = folder / "training";
                        fs::create_directories(training);
@@ -302,6 +323,7 @@ class Training {
   Schedule schedule_;
   int64_t every_;
   const Ranks& ranks_;
+  std::vector<FixedWeights> fixed_;
   std::optional<RunFolder> run_;  // of rank 0
   std::unique_ptr<TrainableModel> average_;
   std::unique_ptr<Loader> loader_;

@@ -46,6 +46,8 @@ class Objective {
   // What a run needs besides to go on: into a checkpoint's folder, and out of it.
   virtual void save(const std::filesystem::path& folder) const { (void)folder; }
   virtual void load(const std::filesystem::path& folder) { (void)folder; }
+  // What it reads besides and does not save, such as a teacher: a run goes on with the same alone.
+  virtual std::vector<FixedWeights> fixed_weights() const { return {}; }
 };
 
 struct TrainOptions {

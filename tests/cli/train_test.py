@@ -130,12 +130,21 @@ class Train(Case):
         rows = [f"photos/{name}/0_{image}\ta {name}" for name, image in CLASSES.items()]
         pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
 
-    def begun_text(self):
-        """A BERT that has a configuration, a vocabulary and no weights."""
-        pathlib.Path("text").mkdir()
+    def vocabulary(self):
         words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *CLASSES]
         pathlib.Path("text/vocab.txt").write_text("\n".join(words) + "\n")
         pathlib.Path("text/tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
+        return words
+
+    def written_text(self):
+        shutil.copytree(fixtures.GOLDENS / "bert_hf", "text")
+        self.vocabulary()
+        return "text"
+
+    def begun_text(self):
+        """A BERT that has a configuration, a vocabulary and no weights."""
+        pathlib.Path("text").mkdir()
+        words = self.vocabulary()
         pathlib.Path("text/config.json").write_text(json.dumps(
             {"model_type": "bert", "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48,
              "max_position_embeddings": 16, "vocab_size": len(words)}))
@@ -176,9 +185,7 @@ class Train(Case):
 
     def test_projections_over_two_folders(self):
         self.captions()
-        shutil.copytree(fixtures.GOLDENS / "bert_hf", "text")
-        pathlib.Path("text/vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *CLASSES]) + "\n")
-        pathlib.Path("text/tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
+        self.written_text()
         width = json.loads(pathlib.Path("text/config.json").read_text())["hidden_size"]
         begin = ["contrastive", "captions.tsv", "--image", fixtures.GOLDENS / "vit_hf_classifier", "--text", "text", "--lock-image",
                  "--lock-text", "-b", "3", "--epochs", "60", "--lr", "0.003", "--set", f"projections.width={width}", "projections.hidden=6",
@@ -323,6 +330,26 @@ class Train(Case):
         self.kill(["classify", "photos", "-m", VIT, *FAST, *options], kills=5)
         self.assert_same("step-00000090", "model.safetensors", "training/lora.safetensors", "training/optimizer.safetensors",
                          "training/average/model.safetensors")
+
+    def test_a_run_goes_on_upon_the_same_weights_alone(self):
+        self.captions()
+        text, clip = self.written_text(), fixtures.clip()
+        fixtures.vit("base")
+        shutil.copytree(fixtures.GOLDENS / "vit_hf_classifier", "image")
+        shutil.copytree(clip, "teacher")
+        contrastive = ["contrastive", "captions.tsv", "-b", "3", "--epochs", "1"]
+        for folder, tensor, arguments in [
+                ("base", "blocks.1.attn.qkv.weight", ["classify", "photos", "-m", "base", *FAST, "--epochs", "1", "--lora", "2"]),
+                ("teacher", "text_projection.weight", [*contrastive, "-m", clip, "--distill", "teacher"]),
+                ("image", "vit.layernorm.weight", [*contrastive, "--image", "image", "--text", text, "--lock-image", "--lock-text"])]:
+            self.run_program("train", *arguments, "-o", "of-" + folder)
+            self.run_program("train", "--resume", "-o", "of-" + folder)
+            tensors = fixtures.read_safetensors(f"{folder}/model.safetensors")
+            dtype, shape, data = tensors[tensor]
+            tensors[tensor] = (dtype, shape, data[:-4] + bytes([data[-4] ^ 1]) + data[-3:])  # the last bit of the last number
+            fixtures.write_safetensors(f"{folder}/model.safetensors", tensors)
+            error = self.run_program("train", "--resume", "-o", "of-" + folder, status=64).stderr
+            self.assertIn(f"{folder}: its weights are not those that the run learnt upon", error)
 
     def test_lora_and_freeze_say_what_learns(self):
         result = self.train("-o", "run", "--epochs", "10", "--lora", "4", "--lr", "0.03")
