@@ -41,6 +41,7 @@ class Training {
         every_(std::max<int64_t>(1, std::llround(recipe.checkpoints.every_epochs *
                                                  static_cast<double>(steps_per_epoch_)))),
         ranks_(options.ranks) {
+    if (ranks_.size() > 1) hold_.emplace();
     if (ranks_.rank() == 0) {
       run_.emplace(options.output,
                    RunConfig{.text = options.config,
@@ -144,6 +145,7 @@ class Training {
   // A step, or what follows the last one of an epoch.
   void advance() {
     throw_if_cancelled();
+    if (hold_) stop_together();
     const auto begin = Clock::now();
     std::optional<Batch> batch = loader_->next();
     if (!batch) return;
@@ -165,6 +167,13 @@ class Training {
     if (options_.progress) options_.progress(step_, total_);
     if (step_ % steps_per_epoch_ == 0) evaluate();
     if (step_ % every_ == 0 || step_ == total_) checkpoint();
+  }
+
+  // All ranks, after the same step, where one was asked to.
+  void stop_together() const {
+    float asked = hold_->requested() ? 1 : 0;
+    ranks_.sum({&asked, 1});
+    if (asked > 0) fail(ErrorCode::cancelled, "cancelled");
   }
 
   // Over the images of a step.
@@ -302,15 +311,18 @@ class Training {
   }
 
   void stop(const Error& error) {
-    if (!run_) return;
-    if (error.code() != ErrorCode::cancelled) return run_->end("failed", error.what());
-    // Ranks that are told at different steps cannot write one together.
-    if (ranks_.size() > 1) return run_->end("cancelled");
-    // Writing a checkpoint would stop, too; a second request ends it.
-    clear_cancel();
-    if (step_ > run_->step()) checkpoint();
-    run_->end("cancelled");
-    request_cancel();
+    if (error.code() != ErrorCode::cancelled) {
+      if (run_) run_->end("failed", error.what());
+      return;
+    }
+    if (run_) {
+      // Writing a checkpoint would stop, too; a second request ends it.
+      clear_cancel();
+      if (step_ > run_->step()) checkpoint();
+      run_->end("cancelled");
+      request_cancel();
+    }
+    ranks_.broadcast("");  // a rank that ends before rank 0 has written would end it
   }
 
   TrainableModel& model_;
@@ -323,6 +335,7 @@ class Training {
   Schedule schedule_;
   int64_t every_;
   const Ranks& ranks_;
+  std::optional<HoldCancel> hold_;  // with several ranks
   std::vector<FixedWeights> fixed_;
   std::optional<RunFolder> run_;  // of rank 0
   std::unique_ptr<TrainableModel> average_;

@@ -80,11 +80,49 @@ class Ranks(Case):
     def processes(self, mpirun):
         return [int(word) for word in subprocess.run(["pgrep", "-P", str(mpirun.pid)], capture_output=True, text=True).stdout.split()]
 
-    def test_a_dead_rank_ends_the_job(self):
-        process = self.start(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000", "-o", "run")
-        while not (pathlib.Path("run/metrics.jsonl").exists() and pathlib.Path("run/metrics.jsonl").stat().st_size > 200):
+    def start_and_learn(self, ranks, *arguments):
+        """Returns when a few steps of the run in run/ are done."""
+        def size():
+            file = pathlib.Path("run/metrics.jsonl")
+            return file.stat().st_size if file.exists() else 0
+
+        before = size()
+        process = self.start(ranks, *arguments, "-o", "run")
+        while size() <= before + 200:
             self.assertIsNone(process.poll())
             time.sleep(0.02)
+        return process
+
+    def assert_stopped(self):
+        run = self.json("runs", "run")[0]
+        self.assertEqual(run["status"], "cancelled")
+        self.assertTrue(pathlib.Path(f"run/checkpoints/step-{run['step']:08}").is_dir())
+
+    def test_ranks_stop_together_and_go_on_as_if_undisturbed(self):
+        arguments = ["classify", "photos", "-m", VIT, *FAST, "--epochs", "60", "--set", "checkpoints.every_epochs=1000"]
+        self.ranks(2, *arguments, "-o", "whole")
+        process = self.start_and_learn(2, *arguments)
+        process.send_signal(signal.SIGUSR1)  # which mpirun passes on to all
+        self.assertIn("cancelled", process.communicate(timeout=60)[1])
+        self.assertEqual(process.returncode, 130)
+        self.assert_stopped()
+        process = self.start_and_learn(2, "--resume")
+        os.kill(self.processes(process)[1], signal.SIGINT)  # one alone
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        self.ranks(2, "--resume", "-o", "run")
+        self.assertEqual(pathlib.Path("run/metrics.jsonl").read_bytes(), pathlib.Path("whole/metrics.jsonl").read_bytes())
+
+    def test_control_c_writes_a_checkpoint(self):
+        self.environment["OMPI_MCA_odls_base_sigkill_timeout"] = "3"  # seconds that mpirun leaves
+        process = self.start_and_learn(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertNotEqual(process.returncode, 0)
+        self.assert_stopped()
+
+    def test_a_dead_rank_ends_the_job(self):
+        process = self.start_and_learn(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000")
         os.kill(self.processes(process)[1], signal.SIGKILL)
         error = process.communicate(timeout=30)[1]
         self.assertNotEqual(process.returncode, 0)
