@@ -48,6 +48,13 @@ class Ranks(Case):
             self.assert_near(str(ranks), "1")
         self.json("classify", "photos", "-m", "4/checkpoints/step-00000012")
 
+    def test_images_are_mixed_as_in_one_process(self):
+        arguments = ["classify", "photos", "-m", VIT, "--lr", "1e-3", "-b", "12", "--epochs", "12", "--set", "augment.mixup=0.8", "augment.cutmix=1"]
+        self.run_program("train", *arguments, "-o", "1")
+        for ranks in 2, 3:
+            self.ranks(ranks, *arguments, "-o", str(ranks))
+            self.assert_near(str(ranks), "1")
+
     def test_captions_are_compared_over_all_ranks(self):
         rows = [f"photos/{name}/{i}_{image}\ta {name} {i}" for name, image in CLASSES.items() for i in range(4)]
         pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
