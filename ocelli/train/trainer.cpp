@@ -13,6 +13,7 @@
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/recompute.h"
 #include "ocelli/tensor/convert.h"
+#include "ocelli/train/across_ranks.h"
 #include "ocelli/train/run.h"
 
 namespace ocelli {
@@ -213,7 +214,7 @@ class Training {
       }
       const std::unique_ptr<Model> built = model_.build();
       const Tensor value = loss_of(*built, batch, number);
-      loss = mean_over_ranks(value.data<float>()[0]);
+      loss = mean_over(ranks_, value.data<float>()[0]);
       if (!std::isfinite(loss)) {
         const auto bad = first_non_finite(parameters_, values());
         fail(ErrorCode::corrupt_data, "step {}: the loss is {}; {}", step_ + 1, loss,
@@ -239,18 +240,18 @@ class Training {
     if (average_) update_average(*average_, model_, recipe_.average);
   }
 
-  double mean_over_ranks(float value) const {
-    ranks_.sum({&value, 1});
-    return static_cast<double>(value) / ranks_.size();
-  }
-
+  // A gradient that a rank does not have, while another does, is zero there.
   std::vector<Tensor> mean_over_ranks(const std::vector<Tensor>& gradients) const {
-    std::vector<Tensor> means;
-    for (const Tensor& gradient : gradients) {
-      means.push_back(gradient.defined()
-                          ? contiguous(gradient) * (1 / static_cast<float>(ranks_.size()))
-                          : Tensor());
-      if (gradient.defined()) ranks_.sum(means.back().values<float>());
+    std::vector<float> having;
+    for (const Tensor& gradient : gradients) having.push_back(gradient.defined() ? 1 : 0);
+    ranks_.sum(having);
+    std::vector<Tensor> means(gradients.size());
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (having[i] == 0) continue;
+      means[i] = gradients[i].defined()
+                     ? contiguous(gradients[i]) * (1 / static_cast<float>(ranks_.size()))
+                     : Tensor::zeros(parameters_[i].value.shape());
+      ranks_.sum(means[i].values<float>());
     }
     return means;
   }
@@ -358,6 +359,16 @@ int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading) {
                            : (each + loading.batch_size - 1) / loading.batch_size;
 }
 
+LoaderOptions part_of_rank(LoaderOptions loading, const Ranks& ranks) {
+  const int64_t world = ranks.size();
+  check(loading.batch_size % world == 0, "train: a batch of {} does not divide among {} ranks",
+        loading.batch_size, world);
+  loading.batch_size /= world;
+  loading.sampling.rank = ranks.rank();
+  loading.sampling.world = world;
+  return loading;
+}
+
 void refuse_ranks(const Ranks& ranks, const std::string& task) {
   if (ranks.size() == 1) return;
   fail(ErrorCode::unsupported, "train: {} runs in one process; start it without mpirun", task);
@@ -365,13 +376,8 @@ void refuse_ranks(const Ranks& ranks, const std::string& task) {
 
 Trained train(TrainableModel& model, Objective& objective, std::shared_ptr<const Dataset> dataset,
               LoaderOptions loading, const TrainRecipe& recipe, const TrainOptions& options) {
-  const int64_t world = options.ranks.size();
-  check(loading.batch_size % world == 0, "train: a batch of {} does not divide among {} ranks",
-        loading.batch_size, world);
-  loading.batch_size /= world;
-  loading.sampling.rank = options.ranks.rank();
-  loading.sampling.world = world;
-  return Training(model, objective, std::move(dataset), std::move(loading), recipe, options)();
+  return Training(model, objective, std::move(dataset),
+                  part_of_rank(std::move(loading), options.ranks), recipe, options)();
 }
 
 }  // namespace ocelli

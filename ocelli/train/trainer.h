@@ -71,6 +71,9 @@ struct Trained {
 // how many those are.
 int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading);
 
+// What of each batch is this rank's. Throws invalid_argument for a batch that does not divide.
+LoaderOptions part_of_rank(LoaderOptions loading, const Ranks& ranks);
+
 // Throws unsupported, naming the task, where there are several ranks.
 void refuse_ranks(const Ranks& ranks, const std::string& task);
 

@@ -9,7 +9,7 @@ import unittest
 
 import fixtures
 from support import PROGRAM, VIT, Case
-from train_test import CLASSES, FAST, metrics, photographs
+from train_test import CLASSES, FAST, metrics, photographs, selfsup_model
 
 MODULE = pathlib.Path(PROGRAM).parent / "libocelli_mpi.so"
 
@@ -66,6 +66,16 @@ class Ranks(Case):
             for ranks in 2, 4:
                 self.ranks(ranks, *arguments, "-o", f"{name}{ranks}")
                 self.assert_near(f"{name}{ranks}", f"{name}1")
+
+    def test_views_are_compared_over_all_ranks(self):
+        begin = ["selfsup", "photos", "--test", "photos", *selfsup_model(), "--epochs", "4", "--lr", "1e-3"]
+        for centring in "sinkhorn_knopp", "centring":
+            arguments = [*begin, "--set", f"selfsup.centring={centring}", "selfsup.separate_heads=true"]
+            self.run_program("train", *arguments, "-o", f"{centring}1")
+            for ranks in 2, 4:  # of four, some have a batch of one without a mask
+                self.ranks(ranks, *arguments, "-o", f"{centring}{ranks}")
+                self.assert_near(f"{centring}{ranks}", f"{centring}1")
+        self.json("embed", "photos/coffee", "-m", "centring4/checkpoints/step-00000012/teacher", "-o", "e.npy")
 
     def test_killed_ranks_go_on_as_if_undisturbed(self):
         arguments = ["classify", "photos", "-m", VIT, *FAST, "--epochs", "30", "--set", "average=0.9"]
@@ -140,7 +150,7 @@ class Ranks(Case):
         for arguments, status, message in [
                 (["classify", "photos", "-m", VIT, "-b", "3", "-o", "a"], 64, "a batch of 3 does not divide among 2 ranks"),
                 (["classify", "none", "-m", VIT, "-o", "a"], 66, "none"),
-                (["selfsup", "photos", "-m", VIT, "-o", "a"], 69, "selfsup runs in one process"),
+                (["adapt", "photos", "photos", "-m", VIT, "-o", "a"], 69, "adapt runs in one process"),
                 (["knn", "photos", "-m", VIT], 69, "a probe runs in one process"),
                 (["prompts", "photos", "-m", VIT], 69, "learning prompts runs in one process")]:
             self.assertIn(message, self.ranks(2, *arguments, status=status).stderr)

@@ -27,6 +27,19 @@ def metrics(run):
     return [json.loads(line) for line in pathlib.Path(run, "metrics.jsonl").read_text().splitlines()]
 
 
+def selfsup_model():
+    """A DINOv2 of one block that has a configuration and no weights."""
+    pathlib.Path("tiny").mkdir()
+    config = {"model_type": "dinov2", "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2,
+              "image_size": 16, "patch_size": 4}
+    pathlib.Path("tiny/config.json").write_text(json.dumps(config))
+    sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+    pathlib.Path("tiny/preprocessor_config.json").write_text(json.dumps({"image_processor_type": "BitImageProcessor", **sizes}))
+    sets = {"head_hidden": 16, "head_bottleneck": 8, "head_prototypes": 32, "global_crops_size": 16, "local_crops_size": 8,
+            "local_crops_number": 2, "centring": "sinkhorn_knopp"}
+    return ["-m", "tiny", "-b", "4"] + [word for key, value in sets.items() for word in ("--set", f"selfsup.{key}={value}")]
+
+
 class Train(Case):
     def setUp(self):
         super().setUp()
@@ -255,20 +268,8 @@ class Train(Case):
         adapt[2] = "nothing"
         self.assertIn("nothing", self.run_program("train", *adapt, "-o", "bad", status=66).stderr)
 
-    def selfsup_model(self):
-        """A DINOv2 of one block that has a configuration and no weights."""
-        pathlib.Path("tiny").mkdir()
-        config = {"model_type": "dinov2", "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2,
-                  "image_size": 16, "patch_size": 4}
-        pathlib.Path("tiny/config.json").write_text(json.dumps(config))
-        sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
-        pathlib.Path("tiny/preprocessor_config.json").write_text(json.dumps({"image_processor_type": "BitImageProcessor", **sizes}))
-        sets = {"head_hidden": 16, "head_bottleneck": 8, "head_prototypes": 32, "global_crops_size": 16, "local_crops_size": 8,
-                "local_crops_number": 2, "centring": "sinkhorn_knopp"}
-        return ["-m", "tiny", "-b", "4"] + [word for key, value in sets.items() for word in ("--set", f"selfsup.{key}={value}")]
-
     def test_selfsup_begins_from_a_configuration(self):
-        model = self.selfsup_model()
+        model = selfsup_model()
         photographs("held_out", 2)
         pathlib.Path("photos/loose.png").symlink_to(fixtures.IMAGES / "coffee.png")  # beside the folders: no label is needed
         result = self.json("train", "selfsup", "photos", "--test", "held_out", *model, "-o", "run", "--epochs", "3", "--lr", "1e-3",
@@ -306,7 +307,7 @@ class Train(Case):
         self.assertIn("grad_checkpointing: efficientnet cannot", error.stderr)
 
     def test_selfsup_killed_ends_as_if_undisturbed(self):
-        arguments = ["selfsup", "photos", *self.selfsup_model(), "--epochs", "8", "--set", "checkpoints.every_epochs=0.7",
+        arguments = ["selfsup", "photos", *selfsup_model(), "--epochs", "8", "--set", "checkpoints.every_epochs=0.7",
                      "--set", "drop_path=0.3", "--set", "selfsup.centring=centring"]
         self.run_program("train", *arguments, "-o", "whole")
         self.kill(arguments, kills=5)
