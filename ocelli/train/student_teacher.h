@@ -42,8 +42,8 @@ class StudentTeacher {
     std::vector<Metric> metrics = {};  // each loss without its weight, entropies of the teacher
   };
   // Of two global views of each image, local ones, and masks of the global ones (Loader's
-  // multi_crop and masks). Moves the centres. With several ranks `total` is this one's part, of
-  // which the mean is that of the whole batch; the metrics are the whole batch's.
+  // multi_crop and masks). Moves the centres. With several ranks each has its part of the
+  // batch, and the mean over them of `total` and of the metrics is that of the whole batch.
   Losses losses(const Model& student, const Batch& batch, double teacher_temperature);
 
   // teacher <- momentum teacher + (1 - momentum) student, heads as well.

@@ -162,7 +162,9 @@ class Training {
     const std::chrono::duration<double> took = Clock::now() - begin;
     std::vector<Metric> values = {
         {"loss", loss}, {"lr", sizes(step_ - 1).lr}, {"grad_norm", norm_}};
-    std::ranges::copy(objective_.parts(), std::back_inserter(values));
+    for (const auto& [name, part] : objective_.parts()) {
+      values.emplace_back(name, mean_over(ranks_, part));
+    }
     log(values,
         {{"images_per_second", static_cast<double>(mean.images * ranks_.size()) / took.count()}});
     if (options_.progress) options_.progress(step_, total_);

@@ -32,7 +32,7 @@ class Objective {
   // The mean loss of a batch, one number. `model` is built from `trained` under the Tape.
   virtual Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
                       int64_t step) = 0;
-  // What the latest loss was made of, to be logged beside it.
+  // What the latest loss was made of, to be logged beside it; of several ranks, the mean is.
   virtual std::vector<Metric> parts() const { return {}; }
   // After the optimiser's step: what keeps a weight within bounds, what follows the weights.
   virtual void after_step(const TrainableModel& trained, int64_t step) {
