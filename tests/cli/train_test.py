@@ -395,16 +395,18 @@ class Train(Case):
             self.assertEqual(a, b, file)
 
     def test_control_c_writes_a_checkpoint(self):
-        process = self.start("classify", "photos", "-m", VIT, *FAST, "--epochs", "100000", "-o", "run")
-        while not (pathlib.Path("run/metrics.jsonl").exists() and len(pathlib.Path("run/metrics.jsonl").read_text()) > 200):
-            self.assertIsNone(process.poll())
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 128 + signal.SIGINT)
-        run = self.json("runs", "run")[0]
-        self.assertEqual(run["status"], "cancelled")
-        self.assertTrue(os.path.isdir(f"run/checkpoints/step-{run['step']:08}"))
+        for number in signal.SIGINT, signal.SIGUSR1:
+            folder = pathlib.Path(number.name)
+            process = self.start("classify", "photos", "-m", VIT, *FAST, "--epochs", "100000", "-o", folder)
+            while not ((folder / "metrics.jsonl").exists() and len((folder / "metrics.jsonl").read_text()) > 200):
+                self.assertIsNone(process.poll())
+                time.sleep(0.02)
+            process.send_signal(number)
+            process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 128 + number)
+            run = self.json("runs", folder)[0]
+            self.assertEqual(run["status"], "cancelled")
+            self.assertTrue((folder / f"checkpoints/step-{run['step']:08}").is_dir())
 
     def test_a_loss_that_is_not_finite_stops_and_is_named(self):
         error = self.train("-o", "run", "--lr", "1e8", "--epochs", "40", status=65).stderr
