@@ -16,9 +16,8 @@ volatile std::sig_atomic_t received = SIGINT;
 
 // The first signal lets work end tidily, the second ends the program.
 void on_signal(int signal) {
-  if (cancel_requested()) std::_Exit(128 + signal);
   received = signal;
-  request_cancel();
+  if (!request_cancel()) std::_Exit(128 + signal);
 }
 
 void set_signals() {
@@ -26,7 +25,8 @@ void set_signals() {
   action.sa_handler = on_signal;  // without SA_RESTART: reading standard input ends, too
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
-  std::signal(SIGXFSZ, SIG_IGN);  // a full quota is an error like others
+  sigaction(SIGUSR1, &action, nullptr);  // which mpirun passes on, and leaves time after it
+  std::signal(SIGXFSZ, SIG_IGN);         // a full quota is an error like others
 }
 
 void group_commands(CLI::App& app) {

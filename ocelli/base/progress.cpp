@@ -7,21 +7,32 @@
 namespace ocelli {
 namespace {
 std::atomic<bool> cancel{false};
+std::atomic<int> holds{0};
 static_assert(std::atomic<bool>::is_always_lock_free);
 }  // namespace
 
-void request_cancel() noexcept {
-  cancel.store(true);
+bool request_cancel() noexcept {
+  return !cancel.exchange(true);
 }
 void clear_cancel() noexcept {
   cancel.store(false);
 }
 bool cancel_requested() noexcept {
-  return cancel.load();
+  return cancel.load() && holds.load() == 0;
 }
 
 void throw_if_cancelled() {
   if (cancel_requested()) fail(ErrorCode::cancelled, "cancelled");
+}
+
+HoldCancel::HoldCancel() noexcept {
+  ++holds;
+}
+HoldCancel::~HoldCancel() {
+  --holds;
+}
+bool HoldCancel::requested() const noexcept {
+  return cancel.load();
 }
 
 }  // namespace ocelli

@@ -216,8 +216,7 @@ void Loader::Work::allocate(Slot& slot) const {
 void Loader::Work::process(Slot& slot, size_t i) {
   const Sampling& s = options.sampling;
   // Its place among the samples of all ranks: one that is drawn twice looks different.
-  const int64_t place =
-      (slot.number * options.batch_size + static_cast<int64_t>(i)) * s.world + s.rank;
+  const int64_t place = place_of(s, slot.number * options.batch_size + static_cast<int64_t>(i));
   int64_t& index = slot.batch.indices[i];
   Rng rng = keyed_rng({s.seed, static_cast<uint64_t>(slot.epoch), static_cast<uint64_t>(index),
                        static_cast<uint64_t>(place)});
@@ -277,21 +276,36 @@ void Loader::Work::put(const Image& view, const Tensor& images, int64_t row) con
 }
 
 Rng Loader::Work::batch_rng(const Slot& slot, Purpose purpose) const {
-  return keyed_rng(
-      {options.sampling.seed, static_cast<uint64_t>(slot.epoch), purpose,
-       static_cast<uint64_t>(slot.number * options.sampling.world + options.sampling.rank)});
+  return keyed_rng({options.sampling.seed, static_cast<uint64_t>(slot.epoch), purpose,
+                    static_cast<uint64_t>(slot.number)});
 }
 
+// What concerns a batch as a whole is drawn for all ranks' parts of it, and each takes its own.
 void Loader::Work::finish(Slot& slot) const {
   Batch& batch = slot.batch;
+  const Sampling& s = options.sampling;
+  const int64_t images = batch.size() * s.world, begin = slot.number * options.batch_size;
+  const auto place = [&](int64_t i) { return place_of(s, begin + i) - begin * s.world; };
   if (options.masks) {
     Rng rng = batch_rng(slot, kMasks);
-    batch.masks = options.masks->sample_batch(batch.images.size(0), rng);
+    const int64_t views_of_each = std::ssize(views);
+    const Tensor all = options.masks->sample_batch(views_of_each * images, rng);
+    const int64_t patches = all.size(1);
+    batch.masks = Tensor::empty({batch.images.size(0), patches}, DType::u8);
+    uint8_t* row = batch.masks.data<uint8_t>();
+    for (int64_t v = 0; v < views_of_each; ++v) {
+      for (int64_t i = 0; i < batch.size(); ++i, row += patches) {
+        std::copy_n(all.data<uint8_t>() + (v * images + place(i)) * patches, patches, row);
+      }
+    }
   }
   if (!options.mixup) return;
   Rng rng = batch_rng(slot, kMixup);
-  const auto mixes =
-      options.mixup->sample(batch.size(), batch.images.size(1), batch.images.size(2), rng);
+  const auto all = options.mixup->sample(images, batch.images.size(1), batch.images.size(2), rng);
+  std::vector<Mixup::Mix> mixes;
+  for (int64_t i = 0; i < batch.size(); ++i) {
+    mixes.push_back(all[static_cast<size_t>(place(i))]);
+  }
   options.mixup->apply(batch.images, mixes);
   batch.labels = options.mixup->targets(batch.labels, mixes, options.num_classes);
 }

@@ -39,17 +39,20 @@ Order weighted_order(const Sampling& s, int64_t epoch, int64_t count) {
     sums->push_back(weight + (sums->empty() ? 0 : sums->back()));
   }
   check(sums->back() > 0, "the weights of all samples are 0");
-  return [=, seed = s.seed, at = s.rank, step = s.world,
-          end = s.rank + count * s.world]() mutable -> std::optional<int64_t> {
-    if (at >= end) return std::nullopt;
-    Rng rng = keyed_rng({seed, static_cast<uint64_t>(epoch), static_cast<uint64_t>(at)});
-    at += step;
+  return [=, number = int64_t{0}]() mutable -> std::optional<int64_t> {
+    if (number >= count) return std::nullopt;
+    const auto place = static_cast<uint64_t>(place_of(s, number++));
+    Rng rng = keyed_rng({s.seed, static_cast<uint64_t>(epoch), place});
     const auto found = std::ranges::upper_bound(*sums, uniform(rng, 0, sums->back()));
     return std::min<int64_t>(found - sums->begin(), std::ssize(*sums) - 1);
   };
 }
 
 }  // namespace
+
+int64_t place_of(const Sampling& s, int64_t number) {
+  return number * s.world + (number % 2 == 0 ? s.rank : s.world - 1 - s.rank);
+}
 
 int64_t epoch_size(const Sampling& sampling, int64_t size) {
   return (total_size(sampling, size) + sampling.world - 1) / sampling.world;
@@ -67,12 +70,10 @@ Order epoch_order(const Sampling& s, int64_t size, int64_t epoch) {
     order.resize(static_cast<size_t>(size));
     std::iota(order.begin(), order.end(), 0);
   }
-  return [order = std::move(order), repeats = s.repeats, at = s.rank, step = s.world,
-          end = s.rank + count * s.world]() mutable -> std::optional<int64_t> {
-    if (at >= end) return std::nullopt;
-    const int64_t index = order[static_cast<size_t>(at / repeats % std::ssize(order))];
-    at += step;
-    return index;
+  return [=, order = std::move(order), number = int64_t{0}]() mutable -> std::optional<int64_t> {
+    if (number >= count) return std::nullopt;
+    const int64_t place = place_of(s, number++);
+    return order[static_cast<size_t>(place / s.repeats % std::ssize(order))];
   };
 }
 

@@ -12,8 +12,8 @@ namespace ocelli {
 struct Sampling {
   bool shuffle = true;
   uint64_t seed = 0;
-  // This process is `rank` of `world`. Ranks take turns, and all get the same number: the first
-  // samples come again at the end where it does not come out even (DistributedSampler).
+  // This process is `rank` of `world`. Ranks take turns (place_of), and all get the same number:
+  // the first samples come again at the end where it does not come out even (DistributedSampler).
   int64_t rank = 0, world = 1;
   // Repeated augmentation (arXiv 1901.09335, DeiT): every sample stands `repeats` times in a row
   // before the ranks take turns; the epoch keeps its length (rounded down to 256 samples).
@@ -29,6 +29,10 @@ struct Sampling {
 // The indices of an epoch, one a call; nothing at its end.
 using Order = std::function<std::optional<int64_t>()>;
 
+// Where the rank's sample number `number` of an epoch stands among those of all ranks. Turns go to
+// and fro, 0 1 2 2 1 0: in a batch of an even number a rank, first and last sample, second and
+// second last and so on are of one rank, as Mixup pairs them.
+int64_t place_of(const Sampling& sampling, int64_t number);
 // How many samples an epoch has on each rank, for a dataset of `size` samples.
 int64_t epoch_size(const Sampling& sampling, int64_t size);
 // A function of its arguments alone. Throws invalid_argument for options that do not go together.

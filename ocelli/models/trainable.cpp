@@ -270,4 +270,15 @@ void TrainableModel::load(const std::filesystem::path& folder) {
   }
 }
 
+std::vector<FixedWeights> TrainableModel::fixed_weights() const {
+  std::vector<FixedWeights> fixed;
+  std::map<std::string, Tensor, std::less<>> targets;
+  for (const std::string& name : lora_targets_) targets[name] = tensor(name);
+  if (!targets.empty()) fixed.push_back({folder_.path, checksum(MemorySource(targets))});
+  for (const auto& [prefix, tower] : folder_.towers) {
+    fixed.push_back({tower->path, checksum(*tower->checkpoint)});
+  }
+  return fixed;
+}
+
 }  // namespace ocelli

@@ -30,6 +30,12 @@ struct LoraOptions {
   std::vector<std::string> targets = {};
 };
 
+// Weights that stay in a folder: a checkpoint of what learns upon them does not have them.
+struct FixedWeights {
+  std::filesystem::path folder;
+  std::string checksum;
+};
+
 // Of a batch norm: it follows the batches and has no gradient.
 bool is_running_statistic(std::string_view tensor);
 
@@ -73,6 +79,8 @@ class TrainableModel {
   void save(const std::filesystem::path& folder) const;
   // The weights that save() wrote. Throws corrupt_data where they are not this model's.
   void load(const std::filesystem::path& folder);
+  // What load() needs to be as it was: the targets of add_lora, towers that are folders.
+  std::vector<FixedWeights> fixed_weights() const;
 
  private:
   void name_towers();

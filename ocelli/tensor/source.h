@@ -36,4 +36,7 @@ class TensorSource {
   virtual std::string path() const = 0;
 };
 
+// Of all names, types, shapes and numbers: 16 hexadecimal digits. It finds a change, not a forgery.
+std::string checksum(const TensorSource& source);
+
 }  // namespace ocelli

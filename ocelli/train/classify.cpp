@@ -38,6 +38,9 @@ class Classification final : public Objective {
   }
 
   std::vector<Metric> parts() const override { return parts_; }
+  std::vector<FixedWeights> fixed_weights() const override {
+    return teacher_ ? std::vector{teacher_->weights()} : std::vector<FixedWeights>();
+  }
 
   std::vector<Metric> evaluate(const Model& model) const override {
     if (!test_) return {};

@@ -12,6 +12,7 @@
 #include "ocelli/ops/shape.h"
 #include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
+#include "ocelli/train/across_ranks.h"
 #include "ocelli/train/loading.h"
 #include "ocelli/train/projections.h"
 #include "ocelli/train/teacher.h"
@@ -130,24 +131,6 @@ std::vector<Metric> text_to_image_recall(const Tensor& texts, const Tensor& imag
 
 namespace {
 
-// x [B, D] -> the rows of all ranks [ranks B, D], in their order. Each rank computes the loss of
-// all rows; the mean of the ranks' gradients is its gradient when each rank's own rows count
-// `ranks` times.
-Tensor gather(const Tensor& x, const Ranks& ranks) {
-  if (ranks.size() == 1) return x;
-  const int64_t count = x.size(0), begin = count * ranks.rank(), world = ranks.size();
-  const Tensor all = Tensor::empty({count * world, x.size(1)});
-  const Tensor mine = contiguous(x);
-  ranks.gather(mine.values<float>(), all.values<float>());
-  if (Tape* tape = Tape::recording({&x})) {
-    tape->record("gather", all,
-                 [x = Place(x), begin, count, world](const Tensor& dy, Gradients& gradients) {
-                   gradients.add(x, dy.slice(0, begin, begin + count) * static_cast<float>(world));
-                 });
-  }
-  return all;
-}
-
 class Contrastive final : public Objective {
  public:
   Contrastive(const CaptionData& data, const LoaderOptions& loading, const Tokenizer& tokenizer,
@@ -160,21 +143,20 @@ class Contrastive final : public Objective {
               int64_t) override {
     const int64_t count = batch.size(), chunk = recipe_.grad_cache;
     const Tensor images =
-        gather(cat(by_chunks(count, chunk,
-                             [&](int64_t begin, int64_t end) {
-                               return model.embed_image(batch.images.slice(0, begin, end));
-                             }),
-                   0),
-               ranks_);
+        gather(ranks_, cat(by_chunks(count, chunk,
+                                     [&](int64_t begin, int64_t end) {
+                                       return model.embed_image(batch.images.slice(0, begin, end));
+                                     }),
+                           0));
     const TokenBatch tokens = encode_texts(model, tokenizer_, batch.captions);
     const Tensor ids = tokens.ids, mask = to(tokens.mask, DType::u8);
-    const Tensor texts = gather(cat(by_chunks(count, chunk,
-                                              [&model, ids, mask](int64_t begin, int64_t end) {
-                                                return model.embed_text(ids.slice(0, begin, end),
-                                                                        mask.slice(0, begin, end));
-                                              }),
-                                    0),
-                                ranks_);
+    const Tensor texts =
+        gather(ranks_, cat(by_chunks(count, chunk,
+                                     [&model, ids, mask](int64_t begin, int64_t end) {
+                                       return model.embed_text(ids.slice(0, begin, end),
+                                                               mask.slice(0, begin, end));
+                                     }),
+                           0));
     const Tensor loss = contrastive_loss(trained, images, texts, chunk);
     parts_.clear();
     if (!teacher_) return loss;
@@ -185,6 +167,9 @@ class Contrastive final : public Objective {
   }
 
   std::vector<Metric> parts() const override { return parts_; }
+  std::vector<FixedWeights> fixed_weights() const override {
+    return teacher_ ? std::vector{teacher_->weights()} : std::vector<FixedWeights>();
+  }
   void after_step(const TrainableModel& trained, int64_t) override { clamp_logit_scale(trained); }
 
   std::vector<Metric> evaluate(const Model& model) const override {
@@ -216,8 +201,8 @@ class Contrastive final : public Objective {
     const auto part = [&](int64_t begin, int64_t end) {
       return teacher_->embed_image(batch.images.slice(0, begin, end));
     };
-    return {gather(cat(by_chunks(batch.size(), recipe_.grad_cache, part), 0), ranks_),
-            gather(teacher_->embed_texts(batch.captions), ranks_), teacher_->scale()};
+    return {gather(ranks_, cat(by_chunks(batch.size(), recipe_.grad_cache, part), 0)),
+            gather(ranks_, teacher_->embed_texts(batch.captions)), teacher_->scale()};
   }
 
   std::shared_ptr<const Dataset> test_;

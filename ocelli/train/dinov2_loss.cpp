@@ -14,13 +14,20 @@
 #include "ocelli/ops/reduce.h"
 #include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
+#include "ocelli/train/across_ranks.h"
 
 namespace ocelli {
 namespace {
 
-void check_logits(const char* what, const Tensor& logits) {
-  check(logits.rank() == 2 && logits.dtype() == DType::f32 && logits.numel() > 0,
+// Of which there may be none.
+void check_rows(const char* what, const Tensor& logits) {
+  check(logits.rank() == 2 && logits.dtype() == DType::f32 && logits.size(1) > 0,
         "{}: logits are {} {}", what, logits.dtype(), logits.shape());
+}
+
+void check_logits(const char* what, const Tensor& logits) {
+  check_rows(what, logits);
+  check(logits.numel() > 0, "{}: logits are {}", what, logits.shape());
 }
 
 Tensor divided_by(const Tensor& x, double temperature) {
@@ -31,6 +38,11 @@ Tensor divided_by(const Tensor& x, double temperature) {
 // 1 / (count x)
 Tensor share(const Tensor& x, int64_t count) {
   return Tensor::full({}, 1) / (x * static_cast<float>(count));
+}
+
+Tensor column_mean(const Tensor& x, const Ranks& ranks) {
+  const double rows = sum_over(ranks, static_cast<double>(x.size(0)));
+  return column_sums(ranks, x) * static_cast<float>(1 / rows);
 }
 
 double entropy(const float* probabilities, int64_t count) {
@@ -46,35 +58,40 @@ double entropy(const float* probabilities, int64_t count) {
 
 // Q = diag(u) E diag(v) for E = exp(logits / temperature): v = 1 / (K E^T u), then u = 1 / (N E v).
 // What is constant along a column leaves with the first v, so that each column may begin at 1.
-Tensor sinkhorn_knopp(const Tensor& logits, double temperature, int iterations) {
-  check_logits("sinkhorn_knopp", logits);
+Tensor sinkhorn_knopp(const Tensor& logits, double temperature, const Ranks& ranks,
+                      int iterations) {
+  check_rows("sinkhorn_knopp", logits);
   check(iterations >= 1, "sinkhorn_knopp: {} iterations", iterations);
   const NoTape pause;
-  const int64_t rows = logits.size(0), prototypes = logits.size(1);
-  const Tensor e = exp(divided_by(logits - amax(logits, 0), temperature));
-  Tensor u = Tensor::full({rows, 1}, 1), v;
+  const int64_t mine = logits.size(0), prototypes = logits.size(1);
+  const auto rows = static_cast<int64_t>(sum_over(ranks, static_cast<double>(mine)));
+  const Tensor e = exp(divided_by(logits - column_maxima(ranks, logits), temperature));
+  Tensor u = Tensor::full({mine, 1}, 1), v;
   for (int i = 0; i < iterations; ++i) {
-    v = share(matmul(u.transpose(0, 1), e), prototypes);  // [1, K]
-    u = share(matmul(e, v.transpose(0, 1)), rows);        // [N, 1]
+    const Tensor sums = mine > 0 ? matmul(u.transpose(0, 1), e) : Tensor::zeros({1, prototypes});
+    v = share(sum_over(ranks, sums), prototypes);                 // [1, K]
+    if (mine > 0) u = share(matmul(e, v.transpose(0, 1)), rows);  // [N, 1]
   }
   return e * v * (u * static_cast<float>(rows));
 }
 
 Tensor centred_softmax(const Tensor& logits, const Tensor& centre, double temperature) {
-  check_logits("centred_softmax", logits);
+  check_rows("centred_softmax", logits);
   const NoTape pause;
   return softmax(divided_by(logits - centre, temperature));
 }
 
-void update_centre(const Tensor& centre, const Tensor& logits, double momentum) {
-  check_logits("update_centre", logits);
+void update_centre(const Tensor& centre, const Tensor& logits, double momentum,
+                   const Ranks& ranks) {
+  check_rows("update_centre", logits);
   const NoTape pause;
+  const Tensor mean = column_mean(logits, ranks);
   const Tensor moved =
-      centre * static_cast<float>(momentum) + mean(logits, 0) * static_cast<float>(1 - momentum);
+      centre * static_cast<float>(momentum) + mean * static_cast<float>(1 - momentum);
   std::memcpy(centre.raw(), moved.raw(), moved.nbytes());
 }
 
-double mean_entropy(const Tensor& probabilities) {
+double mean_entropy(const Tensor& probabilities, const Ranks& ranks) {
   const Tensor p = contiguous(probabilities);
   const int64_t rows = p.size(0), prototypes = p.size(1);
   std::vector<double> each(static_cast<size_t>(rows));
@@ -83,12 +100,13 @@ double mean_entropy(const Tensor& probabilities) {
       each[i] = entropy(p.data<float>() + i * prototypes, prototypes);
     }
   });
-  return std::accumulate(each.begin(), each.end(), 0.0) / static_cast<double>(rows);
+  return sum_over(ranks, std::accumulate(each.begin(), each.end(), 0.0)) /
+         sum_over(ranks, static_cast<double>(rows));
 }
 
-double marginal_entropy(const Tensor& probabilities) {
+double marginal_entropy(const Tensor& probabilities, const Ranks& ranks) {
   const NoTape pause;
-  return entropy(mean(probabilities, 0).data<float>(), probabilities.size(1));
+  return entropy(column_mean(probabilities, ranks).data<float>(), probabilities.size(1));
 }
 
 Tensor dino_loss(const Tensor& global, const Tensor& local, const Tensor& probabilities,
@@ -134,12 +152,13 @@ Tensor ibot_loss(const Tensor& logits, const Tensor& probabilities, const Tensor
                        probabilities * Tensor::from<float>(weights, {rows, 1}));
 }
 
-Tensor koleo_loss(const Tensor& tokens) {
+Tensor koleo_loss(const Tensor& tokens, const Ranks& ranks) {
   check(tokens.rank() == 2 && tokens.size(0) % 2 == 0, "koleo_loss: tokens are {}", tokens.shape());
   constexpr float kEps = 1e-8f;
   const int64_t images = tokens.size(0) / 2;
   const Tensor x = normalize(tokens, kEps);
-  return koleo(x.slice(0, 0, images), kEps) + koleo(x.slice(0, images, 2 * images), kEps);
+  return koleo(gather(ranks, x.slice(0, 0, images)), kEps) +
+         koleo(gather(ranks, x.slice(0, images, 2 * images)), kEps);
 }
 
 }  // namespace ocelli

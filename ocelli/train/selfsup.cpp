@@ -14,7 +14,7 @@
 namespace ocelli {
 namespace {
 
-StudentTeacherOptions learners_of(const TrainRecipe& recipe) {
+StudentTeacherOptions learners_of(const TrainRecipe& recipe, const Ranks& ranks) {
   const auto& s = recipe.selfsup;
   return {.head = {s.head_hidden, s.head_bottleneck, s.head_prototypes},
           .separate_heads = s.separate_heads,
@@ -23,7 +23,8 @@ StudentTeacherOptions learners_of(const TrainRecipe& recipe) {
           .ibot_weight = s.ibot_weight,
           .koleo_weight = s.koleo_weight,
           .student_temperature = s.student_temperature,
-          .seed = recipe.seed};
+          .seed = recipe.seed,
+          .ranks = ranks};
 }
 
 Dinov2Schedules schedules_of(const TrainRecipe& recipe, int64_t steps) {
@@ -130,8 +131,8 @@ double knn_accuracy(const Tensor& rows, const std::vector<int32_t>& labels) {
 class Selfsup final : public Objective {
  public:
   Selfsup(const TrainableModel& model, const SelfsupData& data, const TrainRecipe& recipe,
-          const LoaderOptions& testing, const Dinov2Schedules& schedules)
-      : learners_(model, learners_of(recipe)),
+          const LoaderOptions& testing, const Dinov2Schedules& schedules, const Ranks& ranks)
+      : learners_(model, learners_of(recipe, ranks)),
         schedules_(schedules),
         test_(data.test),
         testing_(testing) {}
@@ -192,7 +193,6 @@ class Selfsup final : public Objective {
 
 Trained train_selfsup(TrainableModel& model, const SelfsupData& data, const TrainRecipe& recipe,
                       const TrainOptions& options) {
-  refuse_ranks(options.ranks, "selfsup");
   const std::unique_ptr<Model> built = model.build();
   if (!built->token_layout()) {
     fail(ErrorCode::unsupported,
@@ -201,8 +201,10 @@ Trained train_selfsup(TrainableModel& model, const SelfsupData& data, const Trai
   }
   check_recipe(recipe, built->token_layout()->patch);
   const LoaderOptions loading = views_of(recipe, *built);
-  Selfsup objective(model, data, recipe, test_loader(recipe, built->image_processor()),
-                    schedules_of(recipe, steps_per_epoch(*data.train, loading)));
+  Selfsup objective(
+      model, data, recipe, test_loader(recipe, built->image_processor()),
+      schedules_of(recipe, steps_per_epoch(*data.train, part_of_rank(loading, options.ranks))),
+      options.ranks);
   return train(model, objective, data.train, loading, recipe, options);
 }
 

@@ -7,6 +7,7 @@
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
+#include "ocelli/train/across_ranks.h"
 #include "ocelli/train/dinov2_loss.h"
 #include "ocelli/train/parameter_groups.h"
 
@@ -120,15 +121,16 @@ std::vector<Parameter> StudentTeacher::parameters() const {
 
 Tensor StudentTeacher::probabilities(const Tensor& logits, const Tensor& centre,
                                      double temperature) const {
-  if (options_.sinkhorn_knopp) return ocelli::sinkhorn_knopp(logits, temperature);
+  if (options_.sinkhorn_knopp) return ocelli::sinkhorn_knopp(logits, temperature, options_.ranks);
   const Tensor p = centred_softmax(logits, centre, temperature);
-  update_centre(centre, logits, options_.centre_momentum);
+  update_centre(centre, logits, options_.centre_momentum, options_.ranks);
   return p;
 }
 
 // What the student is to say: of the class token of each view, and of masked patches.
 struct StudentTeacher::Targets {
-  Tensor classes, patches;  // [2B, K], [M, K]; patches undefined where none is masked
+  // [2B, K], [M, K]; patches undefined where none is masked on any rank.
+  Tensor classes, patches;
 };
 
 StudentTeacher::Targets StudentTeacher::teach(const Batch& batch, const Tensor& masked,
@@ -139,9 +141,10 @@ StudentTeacher::Targets StudentTeacher::teach(const Batch& batch, const Tensor& 
   Targets targets;
   targets.classes =
       probabilities(heads.dino(clone(tokens.select(1, 0))), centres_.at("dino"), temperature);
-  if (masked.numel() > 0) {
-    targets.patches =
-        probabilities(heads.ibot()(rows_of(tokens, masked)), centres_.at("ibot"), temperature);
+  if (sum_over(options_.ranks, static_cast<double>(masked.numel())) > 0) {
+    const Tensor logits = masked.numel() > 0 ? heads.ibot()(rows_of(tokens, masked))
+                                             : Tensor::empty({0, options_.head.prototypes});
+    targets.patches = probabilities(logits, centres_.at("ibot"), temperature);
   }
   return targets;
 }
@@ -160,20 +163,23 @@ StudentTeacher::Losses StudentTeacher::losses(const Model& student, const Batch&
     local = heads.dino(clone(tokens_of(student, batch.local_crops).select(1, 0)));
   }
   const Tensor dino = dino_loss(heads.dino(classes), local, targets.classes, o.student_temperature);
-  const Tensor koleo = koleo_loss(classes);
+  const Tensor koleo = koleo_loss(classes, o.ranks);
   const auto number = [](const Tensor& x) { return double{x.data<float>()[0]}; };
   Losses losses{dino * static_cast<float>(o.dino_weight) +
                 koleo * static_cast<float>(o.koleo_weight)};
   losses.metrics = {{"dino_loss", number(dino)},
                     {"koleo_loss", number(koleo)},
-                    {"teacher_entropy", mean_entropy(targets.classes)},
-                    {"teacher_marginal_entropy", marginal_entropy(targets.classes)}};
+                    {"teacher_entropy", mean_entropy(targets.classes, o.ranks)},
+                    {"teacher_marginal_entropy", marginal_entropy(targets.classes, o.ranks)}};
   if (!targets.patches.defined()) return losses;
-  const Tensor ibot = ibot_loss(heads.ibot()(rows_of(tokens, masked)), targets.patches, batch.masks,
-                                o.student_temperature);
-  losses.total = losses.total + ibot * static_cast<float>(o.ibot_weight);
+  Tensor ibot = Tensor::zeros({});
+  if (masked.numel() > 0) {
+    ibot = ibot_loss(heads.ibot()(rows_of(tokens, masked)), targets.patches, batch.masks,
+                     o.student_temperature);
+    losses.total = losses.total + ibot * static_cast<float>(o.ibot_weight);
+  }
   losses.metrics.emplace_back("ibot_loss", number(ibot));
-  losses.metrics.emplace_back("teacher_patch_entropy", mean_entropy(targets.patches));
+  losses.metrics.emplace_back("teacher_patch_entropy", mean_entropy(targets.patches, o.ranks));
   return losses;
 }
 

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 
+#include "ocelli/base/ranks.h"
 #include "ocelli/data/loader.h"
 #include "ocelli/models/trainable.h"
 #include "ocelli/train/dino_head.h"
@@ -20,6 +21,7 @@ struct StudentTeacherOptions {
   double dino_weight = 1, ibot_weight = 1, koleo_weight = 0.1;
   double student_temperature = 0.1, centre_momentum = 0.9;
   uint64_t seed = 0;  // of new heads
+  const Ranks& ranks = ocelli::ranks();
 };
 
 class StudentTeacher {
@@ -40,7 +42,8 @@ class StudentTeacher {
     std::vector<Metric> metrics = {};  // each loss without its weight, entropies of the teacher
   };
   // Of two global views of each image, local ones, and masks of the global ones (Loader's
-  // multi_crop and masks). Moves the centres.
+  // multi_crop and masks). Moves the centres. With several ranks each has its part of the
+  // batch, and the mean over them of `total` and of the metrics is that of the whole batch.
   Losses losses(const Model& student, const Batch& batch, double teacher_temperature);
 
   // teacher <- momentum teacher + (1 - momentum) student, heads as well.

@@ -15,6 +15,7 @@ namespace ocelli {
 Teacher::Teacher(const std::string& path, const ImageProcessor& student) : path_(path) {
   const ModelFolder folder = ModelFolder::open(path);
   const Family& family = find_family(folder);
+  checkpoint_ = folder.checkpoint;
   model_ = family.load(folder, Weights(folder.checkpoint, {.rename = family.rename(folder)}));
   if (model_->has_text()) tokenizer_ = open_tokenizer(folder.tokenizer_folder());
   const ImageProcessor& own = model_->image_processor();
@@ -70,7 +71,8 @@ Tensor Teacher::embed_image(const Tensor& images) const {
 }
 
 Tensor Teacher::embed_texts(std::span<const std::string> texts) const {
-  if (!model_->has_text()) fail(ErrorCode::unsupported, "{}: this teacher has no text tower", path_);
+  if (!model_->has_text())
+    fail(ErrorCode::unsupported, "{}: this teacher has no text tower", path_);
   const NoTape pause;
   const TokenBatch tokens = encode_texts(*model_, *tokenizer_, texts);
   return normalize(model_->embed_text(tokens.ids, to(tokens.mask, DType::u8)));

@@ -3,7 +3,7 @@
 // open_clip's DistillClipLoss for two towers.
 #pragma once
 
-#include "ocelli/models/registry.h"
+#include "ocelli/models/trainable.h"
 #include "ocelli/text/tokenizer.h"
 #include "ocelli/train/recipe.h"
 
@@ -22,15 +22,17 @@ class Teacher {
   Tensor embed_image(const Tensor& images) const;
   Tensor embed_texts(std::span<const std::string> texts) const;
   float scale() const { return model_->similarity().scale; }
+  FixedWeights weights() const { return {path_, checksum(*checkpoint_)}; }
 
  private:
   Tensor own(const Tensor& images) const;
 
   std::string path_;
+  std::shared_ptr<const TensorSource> checkpoint_;
   std::unique_ptr<Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;  // of two towers
-  std::array<float, 3> factor_, offset_;  // from the student's normalisation to the teacher's
-  std::vector<int64_t> columns_;          // of its logits, where they are not all or in order
+  std::array<float, 3> factor_, offset_;        // from the student's normalisation to the teacher's
+  std::vector<int64_t> columns_;                // of its logits, where they are not all or in order
 };
 
 // For logits [B, C]: T^2 KL(softmax(teacher / T) | softmax(student / T)), the mean over rows, or

@@ -13,6 +13,7 @@
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/recompute.h"
 #include "ocelli/tensor/convert.h"
+#include "ocelli/train/across_ranks.h"
 #include "ocelli/train/run.h"
 
 namespace ocelli {
@@ -41,6 +42,7 @@ class Training {
         every_(std::max<int64_t>(1, std::llround(recipe.checkpoints.every_epochs *
                                                  static_cast<double>(steps_per_epoch_)))),
         ranks_(options.ranks) {
+    if (ranks_.size() > 1) hold_.emplace();
     if (ranks_.rank() == 0) {
       run_.emplace(options.output,
                    RunConfig{.text = options.config,
@@ -53,6 +55,8 @@ class Training {
       average_ = std::make_unique<TrainableModel>(model.folder());
       with_lora(*average_, recipe);
     }
+    fixed_ = model_.fixed_weights();
+    std::ranges::copy(objective.fixed_weights(), std::back_inserter(fixed_));
     say_what_learns();
     const LoaderState state = restore();
     loader_ = std::make_unique<Loader>(std::move(dataset), std::move(loading), state);
@@ -111,6 +115,7 @@ class Training {
     }
     found = nlohmann::json::parse(ranks_.broadcast(found.dump()));
     if (found.is_null()) return {};
+    check_fixed_weights(found.at("state"));
     const fs::path checkpoint = found.at("folder").get<std::string>();
     model_.load(checkpoint);
     objective_.load(checkpoint);
@@ -121,9 +126,27 @@ class Training {
     return {state.at("epoch").get<int64_t>(), state.at("batch").get<int64_t>()};
   }
 
+  std::vector<std::string> checksums() const {
+    std::vector<std::string> sums;
+    for (const FixedWeights& weights : fixed_) sums.push_back(weights.checksum);
+    return sums;
+  }
+
+  // Against those of when the checkpoint was written.
+  void check_fixed_weights(const nlohmann::json& state) const {
+    const std::vector<std::string> now = checksums(), then = state.value("fixed_weights", now);
+    for (size_t i = 0; i < std::min(now.size(), then.size()); ++i) {
+      check(now[i] == then[i],
+            "{}: its weights are not those that the run learnt upon; put them back, or begin a new "
+            "run",
+            fixed_[i].folder.string());
+    }
+  }
+
   // A step, or what follows the last one of an epoch.
   void advance() {
     throw_if_cancelled();
+    if (hold_) stop_together();
     const auto begin = Clock::now();
     std::optional<Batch> batch = loader_->next();
     if (!batch) return;
@@ -139,12 +162,21 @@ class Training {
     const std::chrono::duration<double> took = Clock::now() - begin;
     std::vector<Metric> values = {
         {"loss", loss}, {"lr", sizes(step_ - 1).lr}, {"grad_norm", norm_}};
-    std::ranges::copy(objective_.parts(), std::back_inserter(values));
+    for (const auto& [name, part] : objective_.parts()) {
+      values.emplace_back(name, mean_over(ranks_, part));
+    }
     log(values,
         {{"images_per_second", static_cast<double>(mean.images * ranks_.size()) / took.count()}});
     if (options_.progress) options_.progress(step_, total_);
     if (step_ % steps_per_epoch_ == 0) evaluate();
     if (step_ % every_ == 0 || step_ == total_) checkpoint();
+  }
+
+  // All ranks, after the same step, where one was asked to.
+  void stop_together() const {
+    float asked = hold_->requested() ? 1 : 0;
+    ranks_.sum({&asked, 1});
+    if (asked > 0) fail(ErrorCode::cancelled, "cancelled");
   }
 
   // Over the images of a step.
@@ -184,7 +216,7 @@ class Training {
       }
       const std::unique_ptr<Model> built = model_.build();
       const Tensor value = loss_of(*built, batch, number);
-      loss = mean_over_ranks(value.data<float>()[0]);
+      loss = mean_over(ranks_, value.data<float>()[0]);
       if (!std::isfinite(loss)) {
         const auto bad = first_non_finite(parameters_, values());
         fail(ErrorCode::corrupt_data, "step {}: the loss is {}; {}", step_ + 1, loss,
@@ -210,18 +242,18 @@ class Training {
     if (average_) update_average(*average_, model_, recipe_.average);
   }
 
-  double mean_over_ranks(float value) const {
-    ranks_.sum({&value, 1});
-    return static_cast<double>(value) / ranks_.size();
-  }
-
+  // A gradient that a rank does not have, while another does, is zero there.
   std::vector<Tensor> mean_over_ranks(const std::vector<Tensor>& gradients) const {
-    std::vector<Tensor> means;
-    for (const Tensor& gradient : gradients) {
-      means.push_back(gradient.defined()
-                          ? contiguous(gradient) * (1 / static_cast<float>(ranks_.size()))
-                          : Tensor());
-      if (gradient.defined()) ranks_.sum(means.back().values<float>());
+    std::vector<float> having;
+    for (const Tensor& gradient : gradients) having.push_back(gradient.defined() ? 1 : 0);
+    ranks_.sum(having);
+    std::vector<Tensor> means(gradients.size());
+    for (size_t i = 0; i < gradients.size(); ++i) {
+      if (having[i] == 0) continue;
+      means[i] = gradients[i].defined()
+                     ? contiguous(gradients[i]) * (1 / static_cast<float>(ranks_.size()))
+                     : Tensor::zeros(parameters_[i].value.shape());
+      ranks_.sum(means[i].values<float>());
     }
     return means;
   }
@@ -267,7 +299,8 @@ class Training {
   void checkpoint() {
     if (!run_) return;
     const LoaderState at = loader_->state();
-    run_->checkpoint(step_, {{"epoch", at.epoch}, {"batch", at.batch}},
+    run_->checkpoint(step_,
+                     {{"epoch", at.epoch}, {"batch", at.batch}, {"fixed_weights", checksums()}},
                      [&](const fs::path& folder) {
                        const fs::path training = folder / "training";
                        fs::create_directories(training);
@@ -281,15 +314,18 @@ class Training {
   }
 
   void stop(const Error& error) {
-    if (!run_) return;
-    if (error.code() != ErrorCode::cancelled) return run_->end("failed", error.what());
-    // Ranks that are told at different steps cannot write one together.
-    if (ranks_.size() > 1) return run_->end("cancelled");
-    // Writing a checkpoint would stop, too; a second request ends it.
-    clear_cancel();
-    if (step_ > run_->step()) checkpoint();
-    run_->end("cancelled");
-    request_cancel();
+    if (error.code() != ErrorCode::cancelled) {
+      if (run_) run_->end("failed", error.what());
+      return;
+    }
+    if (run_) {
+      // Writing a checkpoint would stop, too; a second request ends it.
+      clear_cancel();
+      if (step_ > run_->step()) checkpoint();
+      run_->end("cancelled");
+      request_cancel();
+    }
+    ranks_.broadcast("");  // a rank that ends before rank 0 has written would end it
   }
 
   TrainableModel& model_;
@@ -302,6 +338,8 @@ class Training {
   Schedule schedule_;
   int64_t every_;
   const Ranks& ranks_;
+  std::optional<HoldCancel> hold_;  // with several ranks
+  std::vector<FixedWeights> fixed_;
   std::optional<RunFolder> run_;  // of rank 0
   std::unique_ptr<TrainableModel> average_;
   std::unique_ptr<Loader> loader_;
@@ -323,6 +361,16 @@ int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading) {
                            : (each + loading.batch_size - 1) / loading.batch_size;
 }
 
+LoaderOptions part_of_rank(LoaderOptions loading, const Ranks& ranks) {
+  const int64_t world = ranks.size();
+  check(loading.batch_size % world == 0, "train: a batch of {} does not divide among {} ranks",
+        loading.batch_size, world);
+  loading.batch_size /= world;
+  loading.sampling.rank = ranks.rank();
+  loading.sampling.world = world;
+  return loading;
+}
+
 void refuse_ranks(const Ranks& ranks, const std::string& task) {
   if (ranks.size() == 1) return;
   fail(ErrorCode::unsupported, "train: {} runs in one process; start it without mpirun", task);
@@ -330,13 +378,8 @@ void refuse_ranks(const Ranks& ranks, const std::string& task) {
 
 Trained train(TrainableModel& model, Objective& objective, std::shared_ptr<const Dataset> dataset,
               LoaderOptions loading, const TrainRecipe& recipe, const TrainOptions& options) {
-  const int64_t world = options.ranks.size();
-  check(loading.batch_size % world == 0, "train: a batch of {} does not divide among {} ranks",
-        loading.batch_size, world);
-  loading.batch_size /= world;
-  loading.sampling.rank = options.ranks.rank();
-  loading.sampling.world = world;
-  return Training(model, objective, std::move(dataset), std::move(loading), recipe, options)();
+  return Training(model, objective, std::move(dataset),
+                  part_of_rank(std::move(loading), options.ranks), recipe, options)();
 }
 
 }  // namespace ocelli

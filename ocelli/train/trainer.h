@@ -32,7 +32,7 @@ class Objective {
   // The mean loss of a batch, one number. `model` is built from `trained` under the Tape.
   virtual Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
                       int64_t step) = 0;
-  // What the latest loss was made of, to be logged beside it.
+  // What the latest loss was made of, to be logged beside it; of several ranks, the mean is.
   virtual std::vector<Metric> parts() const { return {}; }
   // After the optimiser's step: what keeps a weight within bounds, what follows the weights.
   virtual void after_step(const TrainableModel& trained, int64_t step) {
@@ -46,6 +46,8 @@ class Objective {
   // What a run needs besides to go on: into a checkpoint's folder, and out of it.
   virtual void save(const std::filesystem::path& folder) const { (void)folder; }
   virtual void load(const std::filesystem::path& folder) { (void)folder; }
+  // What it reads besides and does not save, such as a teacher: a run goes on with the same alone.
+  virtual std::vector<FixedWeights> fixed_weights() const { return {}; }
 };
 
 struct TrainOptions {
@@ -68,6 +70,9 @@ struct Trained {
 // Of an epoch. Throws invalid_argument for a batch larger than the data, and where it is not known
 // how many those are.
 int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading);
+
+// What of each batch is this rank's. Throws invalid_argument for a batch that does not divide.
+LoaderOptions part_of_rank(LoaderOptions loading, const Ranks& ranks);
 
 // Throws unsupported, naming the task, where there are several ranks.
 void refuse_ranks(const Ranks& ranks, const std::string& task);

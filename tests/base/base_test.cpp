@@ -190,7 +190,13 @@ TEST(Rng, NormalHasMeanZeroVarianceOne) {
 
 TEST(Progress, CancelThrows) {
   throw_if_cancelled();
-  request_cancel();
+  EXPECT_TRUE(request_cancel());
+  EXPECT_FALSE(request_cancel());
+  {
+    const HoldCancel hold;
+    EXPECT_NO_THROW(throw_if_cancelled());
+    EXPECT_TRUE(hold.requested());
+  }
   EXPECT_EQ(code_of([] { throw_if_cancelled(); }), ErrorCode::cancelled);
   clear_cancel();
 }

@@ -9,7 +9,7 @@ import unittest
 
 import fixtures
 from support import PROGRAM, VIT, Case
-from train_test import CLASSES, FAST, metrics, photographs
+from train_test import CLASSES, FAST, metrics, photographs, selfsup_model
 
 MODULE = pathlib.Path(PROGRAM).parent / "libocelli_mpi.so"
 
@@ -48,6 +48,13 @@ class Ranks(Case):
             self.assert_near(str(ranks), "1")
         self.json("classify", "photos", "-m", "4/checkpoints/step-00000012")
 
+    def test_images_are_mixed_as_in_one_process(self):
+        arguments = ["classify", "photos", "-m", VIT, "--lr", "1e-3", "-b", "12", "--epochs", "12", "--set", "augment.mixup=0.8", "augment.cutmix=1"]
+        self.run_program("train", *arguments, "-o", "1")
+        for ranks in 2, 3:
+            self.ranks(ranks, *arguments, "-o", str(ranks))
+            self.assert_near(str(ranks), "1")
+
     def test_captions_are_compared_over_all_ranks(self):
         rows = [f"photos/{name}/{i}_{image}\ta {name} {i}" for name, image in CLASSES.items() for i in range(4)]
         pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
@@ -59,6 +66,16 @@ class Ranks(Case):
             for ranks in 2, 4:
                 self.ranks(ranks, *arguments, "-o", f"{name}{ranks}")
                 self.assert_near(f"{name}{ranks}", f"{name}1")
+
+    def test_views_are_compared_over_all_ranks(self):
+        begin = ["selfsup", "photos", "--test", "photos", *selfsup_model(), "--epochs", "4", "--lr", "1e-3"]
+        for centring in "sinkhorn_knopp", "centring":
+            arguments = [*begin, "--set", f"selfsup.centring={centring}", "selfsup.separate_heads=true"]
+            self.run_program("train", *arguments, "-o", f"{centring}1")
+            for ranks in 2, 4:  # of four, some have a batch of one without a mask
+                self.ranks(ranks, *arguments, "-o", f"{centring}{ranks}")
+                self.assert_near(f"{centring}{ranks}", f"{centring}1")
+        self.json("embed", "photos/coffee", "-m", "centring4/checkpoints/step-00000012/teacher", "-o", "e.npy")
 
     def test_killed_ranks_go_on_as_if_undisturbed(self):
         arguments = ["classify", "photos", "-m", VIT, *FAST, "--epochs", "30", "--set", "average=0.9"]
@@ -80,11 +97,49 @@ class Ranks(Case):
     def processes(self, mpirun):
         return [int(word) for word in subprocess.run(["pgrep", "-P", str(mpirun.pid)], capture_output=True, text=True).stdout.split()]
 
-    def test_a_dead_rank_ends_the_job(self):
-        process = self.start(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000", "-o", "run")
-        while not (pathlib.Path("run/metrics.jsonl").exists() and pathlib.Path("run/metrics.jsonl").stat().st_size > 200):
+    def start_and_learn(self, ranks, *arguments):
+        """Returns when a few steps of the run in run/ are done."""
+        def size():
+            file = pathlib.Path("run/metrics.jsonl")
+            return file.stat().st_size if file.exists() else 0
+
+        before = size()
+        process = self.start(ranks, *arguments, "-o", "run")
+        while size() <= before + 200:
             self.assertIsNone(process.poll())
             time.sleep(0.02)
+        return process
+
+    def assert_stopped(self):
+        run = self.json("runs", "run")[0]
+        self.assertEqual(run["status"], "cancelled")
+        self.assertTrue(pathlib.Path(f"run/checkpoints/step-{run['step']:08}").is_dir())
+
+    def test_ranks_stop_together_and_go_on_as_if_undisturbed(self):
+        arguments = ["classify", "photos", "-m", VIT, *FAST, "--epochs", "60", "--set", "checkpoints.every_epochs=1000"]
+        self.ranks(2, *arguments, "-o", "whole")
+        process = self.start_and_learn(2, *arguments)
+        process.send_signal(signal.SIGUSR1)  # which mpirun passes on to all
+        self.assertIn("cancelled", process.communicate(timeout=60)[1])
+        self.assertEqual(process.returncode, 130)
+        self.assert_stopped()
+        process = self.start_and_learn(2, "--resume")
+        os.kill(self.processes(process)[1], signal.SIGINT)  # one alone
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        self.ranks(2, "--resume", "-o", "run")
+        self.assertEqual(pathlib.Path("run/metrics.jsonl").read_bytes(), pathlib.Path("whole/metrics.jsonl").read_bytes())
+
+    def test_control_c_writes_a_checkpoint(self):
+        self.environment["OMPI_MCA_odls_base_sigkill_timeout"] = "3"  # seconds that mpirun leaves
+        process = self.start_and_learn(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        self.assertNotEqual(process.returncode, 0)
+        self.assert_stopped()
+
+    def test_a_dead_rank_ends_the_job(self):
+        process = self.start_and_learn(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000")
         os.kill(self.processes(process)[1], signal.SIGKILL)
         error = process.communicate(timeout=30)[1]
         self.assertNotEqual(process.returncode, 0)
@@ -95,7 +150,7 @@ class Ranks(Case):
         for arguments, status, message in [
                 (["classify", "photos", "-m", VIT, "-b", "3", "-o", "a"], 64, "a batch of 3 does not divide among 2 ranks"),
                 (["classify", "none", "-m", VIT, "-o", "a"], 66, "none"),
-                (["selfsup", "photos", "-m", VIT, "-o", "a"], 69, "selfsup runs in one process"),
+                (["adapt", "photos", "photos", "-m", VIT, "-o", "a"], 69, "adapt runs in one process"),
                 (["knn", "photos", "-m", VIT], 69, "a probe runs in one process"),
                 (["prompts", "photos", "-m", VIT], 69, "learning prompts runs in one process")]:
             self.assertIn(message, self.ranks(2, *arguments, status=status).stderr)

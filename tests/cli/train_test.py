@@ -27,6 +27,19 @@ def metrics(run):
     return [json.loads(line) for line in pathlib.Path(run, "metrics.jsonl").read_text().splitlines()]
 
 
+def selfsup_model():
+    """A DINOv2 of one block that has a configuration and no weights."""
+    pathlib.Path("tiny").mkdir()
+    config = {"model_type": "dinov2", "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2,
+              "image_size": 16, "patch_size": 4}
+    pathlib.Path("tiny/config.json").write_text(json.dumps(config))
+    sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
+    pathlib.Path("tiny/preprocessor_config.json").write_text(json.dumps({"image_processor_type": "BitImageProcessor", **sizes}))
+    sets = {"head_hidden": 16, "head_bottleneck": 8, "head_prototypes": 32, "global_crops_size": 16, "local_crops_size": 8,
+            "local_crops_number": 2, "centring": "sinkhorn_knopp"}
+    return ["-m", "tiny", "-b", "4"] + [word for key, value in sets.items() for word in ("--set", f"selfsup.{key}={value}")]
+
+
 class Train(Case):
     def setUp(self):
         super().setUp()
@@ -130,12 +143,21 @@ class Train(Case):
         rows = [f"photos/{name}/0_{image}\ta {name}" for name, image in CLASSES.items()]
         pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
 
-    def begun_text(self):
-        """A BERT that has a configuration, a vocabulary and no weights."""
-        pathlib.Path("text").mkdir()
+    def vocabulary(self):
         words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *CLASSES]
         pathlib.Path("text/vocab.txt").write_text("\n".join(words) + "\n")
         pathlib.Path("text/tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
+        return words
+
+    def written_text(self):
+        shutil.copytree(fixtures.GOLDENS / "bert_hf", "text")
+        self.vocabulary()
+        return "text"
+
+    def begun_text(self):
+        """A BERT that has a configuration, a vocabulary and no weights."""
+        pathlib.Path("text").mkdir()
+        words = self.vocabulary()
         pathlib.Path("text/config.json").write_text(json.dumps(
             {"model_type": "bert", "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48,
              "max_position_embeddings": 16, "vocab_size": len(words)}))
@@ -176,9 +198,7 @@ class Train(Case):
 
     def test_projections_over_two_folders(self):
         self.captions()
-        shutil.copytree(fixtures.GOLDENS / "bert_hf", "text")
-        pathlib.Path("text/vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *CLASSES]) + "\n")
-        pathlib.Path("text/tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
+        self.written_text()
         width = json.loads(pathlib.Path("text/config.json").read_text())["hidden_size"]
         begin = ["contrastive", "captions.tsv", "--image", fixtures.GOLDENS / "vit_hf_classifier", "--text", "text", "--lock-image",
                  "--lock-text", "-b", "3", "--epochs", "60", "--lr", "0.003", "--set", f"projections.width={width}", "projections.hidden=6",
@@ -248,20 +268,8 @@ class Train(Case):
         adapt[2] = "nothing"
         self.assertIn("nothing", self.run_program("train", *adapt, "-o", "bad", status=66).stderr)
 
-    def selfsup_model(self):
-        """A DINOv2 of one block that has a configuration and no weights."""
-        pathlib.Path("tiny").mkdir()
-        config = {"model_type": "dinov2", "hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 2, "mlp_ratio": 2,
-                  "image_size": 16, "patch_size": 4}
-        pathlib.Path("tiny/config.json").write_text(json.dumps(config))
-        sizes = {"size": {"shortest_edge": 16}, "crop_size": {"height": 16, "width": 16}}
-        pathlib.Path("tiny/preprocessor_config.json").write_text(json.dumps({"image_processor_type": "BitImageProcessor", **sizes}))
-        sets = {"head_hidden": 16, "head_bottleneck": 8, "head_prototypes": 32, "global_crops_size": 16, "local_crops_size": 8,
-                "local_crops_number": 2, "centring": "sinkhorn_knopp"}
-        return ["-m", "tiny", "-b", "4"] + [word for key, value in sets.items() for word in ("--set", f"selfsup.{key}={value}")]
-
     def test_selfsup_begins_from_a_configuration(self):
-        model = self.selfsup_model()
+        model = selfsup_model()
         photographs("held_out", 2)
         pathlib.Path("photos/loose.png").symlink_to(fixtures.IMAGES / "coffee.png")  # beside the folders: no label is needed
         result = self.json("train", "selfsup", "photos", "--test", "held_out", *model, "-o", "run", "--epochs", "3", "--lr", "1e-3",
@@ -299,7 +307,7 @@ class Train(Case):
         self.assertIn("grad_checkpointing: efficientnet cannot", error.stderr)
 
     def test_selfsup_killed_ends_as_if_undisturbed(self):
-        arguments = ["selfsup", "photos", *self.selfsup_model(), "--epochs", "8", "--set", "checkpoints.every_epochs=0.7",
+        arguments = ["selfsup", "photos", *selfsup_model(), "--epochs", "8", "--set", "checkpoints.every_epochs=0.7",
                      "--set", "drop_path=0.3", "--set", "selfsup.centring=centring"]
         self.run_program("train", *arguments, "-o", "whole")
         self.kill(arguments, kills=5)
@@ -323,6 +331,26 @@ class Train(Case):
         self.kill(["classify", "photos", "-m", VIT, *FAST, *options], kills=5)
         self.assert_same("step-00000090", "model.safetensors", "training/lora.safetensors", "training/optimizer.safetensors",
                          "training/average/model.safetensors")
+
+    def test_a_run_goes_on_upon_the_same_weights_alone(self):
+        self.captions()
+        text, clip = self.written_text(), fixtures.clip()
+        fixtures.vit("base")
+        shutil.copytree(fixtures.GOLDENS / "vit_hf_classifier", "image")
+        shutil.copytree(clip, "teacher")
+        contrastive = ["contrastive", "captions.tsv", "-b", "3", "--epochs", "1"]
+        for folder, tensor, arguments in [
+                ("base", "blocks.1.attn.qkv.weight", ["classify", "photos", "-m", "base", *FAST, "--epochs", "1", "--lora", "2"]),
+                ("teacher", "text_projection.weight", [*contrastive, "-m", clip, "--distill", "teacher"]),
+                ("image", "vit.layernorm.weight", [*contrastive, "--image", "image", "--text", text, "--lock-image", "--lock-text"])]:
+            self.run_program("train", *arguments, "-o", "of-" + folder)
+            self.run_program("train", "--resume", "-o", "of-" + folder)
+            tensors = fixtures.read_safetensors(f"{folder}/model.safetensors")
+            dtype, shape, data = tensors[tensor]
+            tensors[tensor] = (dtype, shape, data[:-4] + bytes([data[-4] ^ 1]) + data[-3:])  # the last bit of the last number
+            fixtures.write_safetensors(f"{folder}/model.safetensors", tensors)
+            error = self.run_program("train", "--resume", "-o", "of-" + folder, status=64).stderr
+            self.assertIn(f"{folder}: its weights are not those that the run learnt upon", error)
 
     def test_lora_and_freeze_say_what_learns(self):
         result = self.train("-o", "run", "--epochs", "10", "--lora", "4", "--lr", "0.03")
@@ -367,16 +395,18 @@ class Train(Case):
             self.assertEqual(a, b, file)
 
     def test_control_c_writes_a_checkpoint(self):
-        process = self.start("classify", "photos", "-m", VIT, *FAST, "--epochs", "100000", "-o", "run")
-        while not (pathlib.Path("run/metrics.jsonl").exists() and len(pathlib.Path("run/metrics.jsonl").read_text()) > 200):
-            self.assertIsNone(process.poll())
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        self.assertEqual(process.returncode, 128 + signal.SIGINT)
-        run = self.json("runs", "run")[0]
-        self.assertEqual(run["status"], "cancelled")
-        self.assertTrue(os.path.isdir(f"run/checkpoints/step-{run['step']:08}"))
+        for number in signal.SIGINT, signal.SIGUSR1:
+            folder = pathlib.Path(number.name)
+            process = self.start("classify", "photos", "-m", VIT, *FAST, "--epochs", "100000", "-o", folder)
+            while not ((folder / "metrics.jsonl").exists() and len((folder / "metrics.jsonl").read_text()) > 200):
+                self.assertIsNone(process.poll())
+                time.sleep(0.02)
+            process.send_signal(number)
+            process.communicate(timeout=60)
+            self.assertEqual(process.returncode, 128 + number)
+            run = self.json("runs", folder)[0]
+            self.assertEqual(run["status"], "cancelled")
+            self.assertTrue((folder / f"checkpoints/step-{run['step']:08}").is_dir())
 
     def test_a_loss_that_is_not_finite_stops_and_is_named(self):
         error = self.train("-o", "run", "--lr", "1e8", "--epochs", "40", status=65).stderr

@@ -308,7 +308,9 @@ TEST(Sampling, RepeatedAugmentation) {
   for (int64_t rank = 0; rank < 2; ++rank) {
     const auto order = all_of(epoch_order({.rank = rank, .world = 2, .repeats = 3}, 600, 5));
     EXPECT_EQ(order.size(), 256u);  // 600 // 256 * 256 / 2
-    for (size_t i = 0; i < order.size(); ++i) all[2 * i + rank] = order[i];
+    for (size_t i = 0; i < order.size(); ++i) {
+      all[place_of({.rank = rank, .world = 2}, static_cast<int64_t>(i))] = order[i];
+    }
   }
   std::map<int64_t, int> counts;
   for (size_t i = 0; i < all.size(); ++i) {

@@ -134,24 +134,62 @@ TEST_F(LoaderTest, WithoutATransformImagesAreAsTheModelSeesThem) {
 }
 
 // Two ranks together see what one process sees, batch for batch.
-TEST_F(LoaderTest, RanksShareTheEpoch) {
-  LoaderOptions o = options();
-  o.batch_size = 4;
-  Loader one(data(), o);
-  o.batch_size = 2;
-  o.sampling.world = 2;
-  Loader first(data(), o);
-  o.sampling.rank = 1;
-  Loader second(data(), o);
-  for (int step = 0; step < 5; ++step) {
-    const Batch all = *one.next(), a = *first.next(), b = *second.next();
-    for (int64_t i = 0; i < 4; ++i) {
-      const Batch& part = i % 2 == 0 ? a : b;
-      EXPECT_EQ(all.indices[i], part.indices[i / 2]);
-      const Tensor x = all.images.select(0, static_cast<int>(i)), y = part.images.select(0, i / 2);
-      EXPECT_EQ(std::memcmp(x.raw(), y.raw(), x.nbytes()), 0);
+class Shared : public LoaderTest {
+ protected:
+  void expect_shared(LoaderOptions o) {
+    Loader one(data(), o);
+    o.batch_size /= 2;
+    o.sampling.world = 2;
+    Loader first(data(), o);
+    o.sampling.rank = 1;
+    Loader second(data(), o);
+    for (int step = 0; step < 5; ++step) {
+      const Batch all = *one.next(), parts[] = {*first.next(), *second.next()};
+      const std::vector<std::array<Tensor, 3>> mine = {tensors(parts[0]), tensors(parts[1])};
+      for (int64_t i = 0; i < all.size(); ++i) {
+        const int64_t rank = i % 4 == 0 || i % 4 == 3 ? 0 : 1;
+        EXPECT_EQ(all.indices[i], parts[rank].indices[i / 2]);
+        for (size_t k = 0; k < 3; ++k) {
+          if (!tensors(all)[k].defined()) continue;
+          const int64_t views = tensors(all)[k].size(0) / all.size();
+          for (int64_t v = 0; v < views; ++v) {
+            const Tensor x = tensors(all)[k].select(0, v * all.size() + i),
+                         y = mine[rank][k].select(0, v * all.size() / 2 + i / 2);
+            ASSERT_EQ(std::memcmp(x.raw(), y.raw(), x.nbytes()), 0) << step << " " << i << " " << k;
+          }
+        }
+      }
     }
   }
+
+ private:
+  static std::array<Tensor, 3> tensors(const Batch& batch) {
+    return {batch.images, batch.labels, batch.masks};
+  }
+};
+
+TEST_F(Shared, Samples) {
+  LoaderOptions o = options();
+  o.batch_size = 4;
+  expect_shared(o);
+}
+
+TEST_F(Shared, MixupAndCutMix) {
+  LoaderOptions o = options();
+  o.batch_size = 4;
+  for (const auto mode : {Mixup::Mode::batch, Mixup::Mode::elem}) {
+    o.mixup = Mixup{.cutmix_alpha = 1, .mode = mode};
+    expect_shared(o);
+  }
+}
+
+TEST_F(Shared, ViewsAndMasks) {
+  LoaderOptions o = options();
+  o.batch_size = 4;
+  o.transform = {};
+  o.multi_crop = MultiCrop{.global_crops_size = 8, .local_crops_size = 4, .local_crops_number = 1};
+  o.masks = BlockMasks{.height = 8, .width = 8};
+  expect_shared(o);
 }
 
 TEST_F(LoaderTest, BadImagesAreReplacedCountedAndListed) {

@@ -18,7 +18,7 @@ Tensor random(const Shape& shape, float scale, uint64_t seed) {
 }
 
 TEST(SinkhornKnopp, SharesRowsOutEvenlyAmongPrototypes) {
-  const Tensor p = sinkhorn_knopp(random({12, 6}, 0.1f, 1), 0.1, 50);
+  const Tensor p = sinkhorn_knopp(random({12, 6}, 0.1f, 1), 0.1, Ranks(), 50);
   for (const float row : sum(p, 1).values<float>()) EXPECT_NEAR(row, 1, 1e-5);
   for (const float column : sum(p, 0).values<float>()) EXPECT_NEAR(column, 2, 1e-4);
 }
