@@ -32,8 +32,9 @@ void set_size(OpenModel& opened, const OpenOptions& options) {
   opened.processor = opened.processor.with_size(opened.input_size[0], opened.input_size[1]);
 }
 
-// Of a text, and of the names, shapes and first numbers of all tensors.
-std::string checksum(std::string text, const TensorSource& tensors) {
+// Of a text, and of the names, shapes and first numbers of all tensors: checksum(), which reads
+// every number, would take longer than opening the model.
+std::string checksum_of_samples(std::string text, const TensorSource& tensors) {
   constexpr size_t kSample = 64;  // bytes of each tensor
   for (const TensorInfo& info : tensors.tensors()) {
     const Tensor tensor = contiguous(tensors.load(info.name));
@@ -66,7 +67,7 @@ Weights load_model(OpenModel& opened, const OpenOptions& options) {
     };
   }
   if (!foreign && !options.weights && !options.packer && !options.keep) {
-    if (auto ready = open_packed(folder.path, packed_for(opened))) {
+    if (auto ready = open_packed(folder.path, [&] { return packed_for(opened); })) {
       how.packed = [ready](const Weights::Names& names) { return ready->find(names); };
       opened.precision.reason += "; weights packed before";
     }
@@ -100,7 +101,7 @@ const Tokenizer& OpenModel::tokenizer() const {
 }
 
 std::string fingerprint(const OpenModel& opened) {
-  return checksum(
+  return checksum_of_samples(
       fmt::format("{} {} {}\n", opened.family->name, opened.input_size[0], opened.input_size[1]),
       *opened.folder.checkpoint);
 }
@@ -111,7 +112,7 @@ PackedFor packed_for(const OpenModel& opened) {
   return {backend::current_isa(),
           opened.precision.as_quantised ? "as quantised"
                                         : backend::precision_name(opened.precision.precision),
-          checksum(quantization ? quantization->to_json().dump() : "", *folder.stored)};
+          checksum_of_samples(quantization ? quantization->to_json().dump() : "", *folder.stored)};
 }
 
 std::shared_ptr<const OpenModel> open_model(const std::string& argument,

@@ -98,12 +98,14 @@ std::shared_ptr<PackedLinear> read_weight(const Safetensors& file, size_t index,
     bad("has vectors of another size");
   if (w->group && !fits(w->group_steps, layout.group_steps, DType::bf16))
     bad("has steps of another size");
+  w->count_bytes();
   return w;
 }
 
 }  // namespace
 
-std::shared_ptr<const PackedWeights> open_packed(const fs::path& folder, const PackedFor& wanted) {
+std::shared_ptr<const PackedWeights> open_packed(const fs::path& folder,
+                                                 const std::function<PackedFor()>& wanted) {
   const fs::path weights = folder / "model.safetensors";
   if (!fs::exists(folder / kName) || !fs::exists(weights)) return nullptr;
   if (fs::last_write_time(weights) > fs::last_write_time(folder / kName)) return nullptr;
@@ -114,7 +116,7 @@ std::shared_ptr<const PackedWeights> open_packed(const fs::path& folder, const P
     return entry == metadata.end() ? std::string() : entry->second;
   };
   const PackedFor made_for{text("isa"), text("precision"), text("fingerprint")};
-  if (text("packed") != kVersion || made_for != wanted) return nullptr;
+  if (text("packed") != kVersion || made_for != wanted()) return nullptr;
   return std::make_shared<PackedWeights>(file, text("weights"));
 }
 

@@ -5,6 +5,7 @@
 #pragma once
 
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -20,10 +21,11 @@ struct PackedFor {
   bool operator==(const PackedFor&) const = default;
 };
 
-// Null where the folder has none for this, or one that is older than its model.safetensors. Throws
+// Null where the folder has none for what is wanted, which is asked for where there is one, or one
+// that is older than its model.safetensors. Throws
 // corrupt_data, naming the file, for one that is damaged.
 std::shared_ptr<const class PackedWeights> open_packed(const std::filesystem::path& folder,
-                                                       const PackedFor& wanted);
+                                                       const std::function<PackedFor()>& wanted);
 
 class PackedWeights {
  public:

@@ -63,6 +63,24 @@ INSTANTIATE_TEST_SUITE_P(Model, Packed,
                                          "dinov2_hf", "efficientnet_lite0"),
                          [](const auto& c) { return c.param; });
 
+TEST(PackedWeights, CountTheBytesThatAProductReads) {
+  const TempFolder folder;
+  for (const std::string precision : {"bf16", "int8", "int4"}) {
+    const fs::path quick = folder / precision;
+    make_packed(kGoldens / "vit_timm_token", quick, precision);
+    std::map<Weights::Names, int64_t> bytes;
+    const auto opened = open_model(
+        quick.string(), {.precision = precision,
+                         .keep = [&](const Weights::Names& names, const backend::Packed& packed) {
+                           bytes[names] = packed.bytes;
+                         }});
+    const auto ready = open_packed(quick, [&] { return packed_for(*opened); });
+    ASSERT_TRUE(ready);
+    for (const auto& [names, count] : bytes) EXPECT_EQ(ready->find(names)->bytes, count);
+    EXPECT_FALSE(bytes.empty());
+  }
+}
+
 TEST(PackedWeights, AreOfAQuantisedFolderToo) {
   const TempFolder folder;
   const fs::path photo = fs::path(OCELLI_SOURCE_DIR) / "examples/images/coffee.png";

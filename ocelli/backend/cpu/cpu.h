@@ -76,6 +76,8 @@ struct PackedLinear final : Packed {
   ByteScale input;     // int8: of all rows of x; a step of 0: each has its own
   int64_t group = 0;   // 4 bits: numbers of a row that share a step; else 0
   Tensor group_steps;  // of bf16: [ceil(N / panel)][ceil(K / group)][panel]
+
+  void count_bytes() { bytes = n * (group ? (k + 1) / 2 : 4 * words); }
 };
 
 // Rows of words that a product reads; of int8, with the scale of each: x = low + step * u.

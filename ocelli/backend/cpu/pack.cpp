@@ -149,7 +149,7 @@ PackedPtr Cpu::pack_linear(const View& weight, const View* bias) const {
     packed->group_steps = Tensor::zeros(
         {packed->panels.size(0), (k + group_ - 1) / group_, packed->panel}, DType::bf16);
   }
-  packed->bytes = n * (packed->group ? (k + 1) / 2 : 4 * packed->words);
+  packed->count_bytes();
   if (precision_ != Precision::f32 && has_bf16_dots()) packed->inner = DType::bf16;
   const int64_t panels = packed->panels.size(0);
   parallel_for(panels, 1, [&](int64_t begin, int64_t end) {
