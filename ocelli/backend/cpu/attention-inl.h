@@ -15,6 +15,10 @@
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
 
+HWY_INLINE int64_t round_up(int64_t n, int64_t step) {
+  return (n + step - 1) / step * step;
+}
+
 // A matrix of n rows of `width` words as the panels of a product that sums over its columns:
 // [ceil(n / W)][width][W], W = kPanel.
 HWY_INLINE void pack_rows_across(const float* rows, int64_t row, int64_t n, int64_t width,

@@ -27,23 +27,10 @@ int64_t attention_tile() {
 // keys: [ceil(nk / W)][words of d][W] from rows of k; values: [ceil(dv / W)][words of nk][W];
 // W = kPanel.
 template <class T>
-void pack_keys(const Head<T>& h, float* keys) {
+void pack_head(const Head<T>& h, float* keys, float* values) {
   constexpr int64_t kEach = sizeof(float) / sizeof(T);
   pack_rows_across(reinterpret_cast<const float*>(h.k), h.k_row / kEach, h.nk, h.d / kEach, keys);
-}
-
-void pack_values(const Head<float>& h, float* values) {
   pack_rows(h.v, h.v_row, h.nk, h.dv, values);
-}
-
-void pack_values(const Head<uint16_t>& h, float* values) {
-  pack_rows(h.v, h.v_row, h.nk, h.dv, values);
-}
-
-template <class T>
-void pack_head(const Head<T>& h, float* keys, float* values) {
-  pack_keys(h, keys);
-  pack_values(h, values);
 }
 
 // Rows of sums, kPanel apart, times 1 / sum of the row's exponentials, into y.
@@ -69,15 +56,15 @@ void attend(const Head<T>& h, const float* keys, const float* values, int64_t be
             float* scores) {
   constexpr int64_t kEach = sizeof(float) / sizeof(T);
   const RunTile run = run_tile_of(kEach == 2 ? Precision::bf16 : Precision::f32);
-  const auto up = [](int64_t n, int64_t step) { return (n + step - 1) / step * step; };
-  const int64_t padded = up(h.nk, kPanel), d = h.d / kEach, words = (h.nk + kEach - 1) / kEach;
+  const int64_t padded = round_up(h.nk, kPanel), d = h.d / kEach,
+                words = (h.nk + kEach - 1) / kEach;
   const int64_t tiles = (end - begin + kTileRows - 1) / kTileRows;
   for (int64_t t = 0; t < tiles; ++t) {
     const int64_t q0 = begin + tile_begin(end - begin, tiles, t);
     const int64_t rows = begin + tile_begin(end - begin, tiles, t + 1) - q0;
     // Keys after the last one that a query of this tile sees need no scores.
     const int64_t last = h.causal ? std::clamp<int64_t>(q0 + rows + h.nk - h.nq, 0, h.nk) : h.nk;
-    const int64_t used = up(last, kLanes);
+    const int64_t used = round_up(last, kLanes);
     const auto* q = reinterpret_cast<const float*>(h.q + q0 * h.q_row);
     for (int64_t p = 0; p * kPanel < used; ++p) {
       run(rows, {q, h.q_row / kEach, keys + p * d * kPanel, d},
@@ -104,14 +91,14 @@ void attend(const Head<T>& h, const float* keys, const float* values, int64_t be
 
 // A head of f32 in products of bf16, in `memory` of rounded_size(h).
 int64_t rounded_size(const Head<float>& h) {
-  const auto up = [](int64_t n) { return (n + kPanel - 1) / kPanel * kPanel; };
-  return up(h.nk) * h.d / 2 + (h.nk + 1) / 2 * up(h.dv) + kTileRows * up(h.nk) +
+  const int64_t padded = round_up(h.nk, kPanel);
+  return padded * h.d / 2 + (h.nk + 1) / 2 * round_up(h.dv, kPanel) + kTileRows * padded +
          (h.nq + h.nk) * (h.d + h.dv) / 2;
 }
 void attend_rounded(const Head<float>& h, float* memory) {
-  const int64_t padded = (h.nk + kPanel - 1) / kPanel * kPanel;
+  const int64_t padded = round_up(h.nk, kPanel);
   float *keys = memory, *values = keys + padded * h.d / 2,
-        *scores = values + (h.nk + 1) / 2 * ((h.dv + kPanel - 1) / kPanel * kPanel);
+        *scores = values + (h.nk + 1) / 2 * round_up(h.dv, kPanel);
   auto* into = reinterpret_cast<uint16_t*>(scores + kTileRows * padded);
   const auto rounded = [&](const float* x, int64_t row, int64_t n, int64_t width) {
     round_rows_here()(x, row, n, width, into, width);

@@ -29,10 +29,6 @@ struct HeadGradient {
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
 
-HWY_INLINE int64_t round_up(int64_t n, int64_t step) {
-  return (n + step - 1) / step * step;
-}
-
 // x[j] = scale p[j] (x[j] - sum of p x)
 HWY_INLINE void softmax_backward(const float* p, float* x, int64_t n, float scale) {
   const Tag d;
