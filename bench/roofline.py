@@ -37,7 +37,7 @@ def roofs(options):
 def ops(model, precision, options):
     """What each kind of op took of a forward, did and moved."""
     folder = ROOT / "build/bench" / model
-    subprocess.run([sys.executable, ROOT / "bench/versus_peers.py", "--prepare", model, precision], check=True)
+    subprocess.run([sys.executable, ROOT / "bench/versus_peers.py", "--prepare", model, "", precision], check=True)
     with tempfile.TemporaryDirectory() as scratch:
         command = [options.ocelli, "bench", folder, "-b", options.batch, "-t", options.threads, "--precision", precision, "--seconds", options.seconds,
                    "--trace", f"{scratch}/trace.json", "--json"]

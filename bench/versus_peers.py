@@ -125,8 +125,8 @@ MODELS = {
 }
 
 
-def prepare(name, precision, batches):
-    """Writes build/bench/NAME: the model folder, an ONNX file for each batch size, and what the peers make of it in 8 bits."""
+def prepare(name, engines, precision, batches):
+    """Writes build/bench/NAME: the model folder, and for the engines ONNX files of each batch size and what they make of them in 8 bits."""
     import torch
 
     folder, model = WORK / name, MODELS[name]
@@ -135,12 +135,13 @@ def prepare(name, precision, batches):
         folder.mkdir(parents=True, exist_ok=True)
         model.write(folder)
         (folder / "done").touch()
-    for batch in batches:
+    onnx = [engine for engine in engines if engine in ("ort", "ov")]
+    for batch in batches if onnx else []:
         path = folder / f"b{batch}.onnx"
         if not path.exists():
             x = torch.from_numpy(model.inputs(batch))
             torch.onnx.export(model.open(folder), (x,), path, input_names=["x"], opset_version=18, dynamo=False)
-        for engine in ENGINES["int8"] if precision == "int8" else []:
+        for engine in onnx if precision == "int8" else []:
             quantize_for(engine, path)
 
 
@@ -257,13 +258,13 @@ class Ocelli:
 
 
 @functools.cache
-def prepared(name, precision, batches):
+def prepared(name, engines, precision, batches):
     """In a process that ends: what it held of memory and caches must not slow down the engines."""
-    subprocess.run([sys.executable, __file__, "--prepare", name, precision, *map(str, batches)], check=True)
+    subprocess.run([sys.executable, __file__, "--prepare", name, ",".join(engines), precision, *map(str, batches)], check=True)
 
 
 def compare(name, batch, threads, options):
-    prepared(name, options.precision, tuple(options.batches))
+    prepared(name, tuple(options.engines), options.precision, tuple(options.batches))
     arguments = (name, batch, threads, options.seconds)
     peers = {engine: Ocelli(options.ocelli, *arguments, "f32") if engine == "f32" else Peer(engine, *arguments, options.precision)
              for engine in options.engines}
@@ -320,6 +321,6 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["--serve"]:
         serve(*sys.argv[2:])
     elif sys.argv[1:2] == ["--prepare"]:
-        prepare(sys.argv[2], sys.argv[3], [int(x) for x in sys.argv[4:]])
+        prepare(sys.argv[2], sys.argv[3].split(","), sys.argv[4], [int(x) for x in sys.argv[5:]])
     else:
         main()

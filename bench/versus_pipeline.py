@@ -91,7 +91,7 @@ def preprocess(folder, files, options):
 
 
 def embed(folder, files, precision, options):
-    subprocess.run([sys.executable, ROOT / "bench/versus_peers.py", "--prepare", "clip_b32_image", precision, "8"], check=True)
+    subprocess.run([sys.executable, ROOT / "bench/versus_peers.py", "--prepare", "clip_b32_image", "ov", precision, "8"], check=True)
     request = openvino_request(options.threads, precision)
     rates = in_turns(options.rounds, lambda: ocelli_embed(folder, len(files), options.threads, precision),
                      lambda: pillow_openvino(files, request, options.threads))
