@@ -1,6 +1,7 @@
 // A model as it was published: its configuration files, read, and its checkpoint, opened.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <concepts>
@@ -67,6 +68,12 @@ class Config {
       if (!value.is_number()) return false;
       const auto number = value.get<double>();  // 12.0, as some scripts write
       return number == std::trunc(number) && std::abs(number) < 1 << 30;
+    } else if constexpr (
+        requires { typename T::value_type; } && !std::same_as<T, std::string> &&
+        !requires { typename T::key_type; }) {
+      return !value.is_array() || std::ranges::all_of(value, [](const nlohmann::json& each) {
+        return fits<typename T::value_type>(each);
+      });
     } else {
       return true;
     }

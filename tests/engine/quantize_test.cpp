@@ -187,6 +187,7 @@ TEST_F(BadQuantization, IsAnErrorThatNamesIt) {
       },
       "no shape of a weight");
   expect_error([&](auto& q) { q["weights"][kName] = "96 x 32"; }, "wrong type");
+  expect_error([&](auto& q) { q["weights"][kName] = {2.2e20, 2}; }, "wrong type");
   expect_error([](auto& q) { q["precision"] = "int4"; }, "quantised weights need u8");
   expect_error([&](auto& q) { q["inputs"][kName] = {1, 1}; }, "no range of inputs in int8");
   expect_error([&](auto& q) { q["inputs"][kName] = {1}; }, "wrong type");
