@@ -3,6 +3,9 @@
 // few output rows (im2col, Chellapilla et al. 2006) in the cache and multiplies.
 #include "ocelli/backend/cpu/conv.h"
 
+#include <cstring>
+
+#include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/tensor/convert.h"
 
@@ -36,33 +39,54 @@ void for_each_band(const View& y, int64_t row_floats, const Body& body) {
   });
 }
 
+// `count` runs of `size` floats, a few: a call of memmove would cost more than copying does.
+void copy_runs(const float* from, int64_t from_step, int64_t count, int64_t size, float* into,
+               int64_t into_step) {
+  constexpr int64_t kStep = 4;
+  for (; count > 0; --count, from += from_step, into += into_step) {
+    if (size < kStep) {
+      for (int64_t i = 0; i < size; ++i) into[i] = from[i];
+      continue;
+    }
+    for (int64_t i = 0; i + kStep < size; i += kStep) std::memcpy(into + i, from + i, 4 * kStep);
+    std::memcpy(into + size - kStep, from + size - kStep, 4 * kStep);
+  }
+}
+
 // Pixels under the kernel at every position of one output row, one group: [Wo][kh][kw][depth].
 void gather_row(const View& x, const PackedConv& w, const Conv2d& p, int64_t b, int64_t row,
                 int64_t width, int64_t group, float* into) {
   const int64_t depth = w.shape[1], kh = w.shape[2], kw = w.shape[3], channels = x.shape[3];
-  const bool joined = depth == channels && p.dilation[1] == 1;  // a kernel row is one run of memory
-  for (int64_t j = 0; j < width; ++j) {
-    const int64_t w0 = j * p.stride[1] - p.padding[1];
-    for (int64_t r = 0; r < kh; ++r, into += kw * depth) {
-      const int64_t h = row * p.stride[0] - p.padding[0] + r * p.dilation[0];
-      if (h < 0 || h >= x.shape[1]) {
-        std::fill_n(into, kw * depth, 0.0f);
-        continue;
-      }
-      const float* line =
-          x.as<float>() + (b * x.shape[1] + h) * x.shape[2] * channels + group * depth;
-      if (joined && w0 >= 0 && w0 + kw <= x.shape[2]) {
-        std::copy_n(line + w0 * channels, kw * depth, into);
-        continue;
-      }
-      for (int64_t s = 0; s < kw; ++s) {
-        const int64_t at = w0 + s * p.dilation[1];
-        if (at < 0 || at >= x.shape[2])
-          std::fill_n(into + s * depth, depth, 0.0f);
-        else
-          std::copy_n(line + at * channels, depth, into + s * depth);
-      }
+  const int64_t stride = p.stride[1], left = p.padding[1], patch = kh * kw * depth;
+  // Positions where a kernel row is one run of memory.
+  const bool joined = depth == channels && p.dilation[1] == 1;
+  const int64_t first = std::min(joined ? (left + stride - 1) / stride : width, width);
+  const int64_t fits = x.shape[2] + left - kw;
+  const int64_t last = joined && fits >= 0 ? std::clamp(fits / stride + 1, first, width) : first;
+  for (int64_t r = 0; r < kh; ++r, into += kw * depth) {
+    const int64_t h = row * p.stride[0] - p.padding[0] + r * p.dilation[0];
+    if (h < 0 || h >= x.shape[1]) {
+      for (int64_t j = 0; j < width; ++j) std::fill_n(into + j * patch, kw * depth, 0.0f);
+      continue;
     }
+    const float* line =
+        x.as<float>() + (b * x.shape[1] + h) * x.shape[2] * channels + group * depth;
+    const auto pixel_by_pixel = [&](int64_t begin, int64_t end) {
+      for (int64_t j = begin; j < end; ++j) {
+        for (int64_t s = 0; s < kw; ++s) {
+          const int64_t at = j * stride - left + s * p.dilation[1];
+          float* to = into + j * patch + s * depth;
+          if (at < 0 || at >= x.shape[2])
+            std::fill_n(to, depth, 0.0f);
+          else
+            std::copy_n(line + at * channels, depth, to);
+        }
+      }
+    };
+    pixel_by_pixel(0, first);
+    copy_runs(line + (first * stride - left) * channels, stride * channels, last - first,
+              kw * depth, into + first * patch, patch);
+    pixel_by_pixel(last, width);
   }
 }
 
@@ -104,6 +128,11 @@ PackedPtr Cpu::pack_conv2d(const View& weight, const View* bias, const Conv2d& p
     }
     return packed;
   }
+  // To measure and round short rows in 8 bits takes longer than their product.
+  const bool is_short = w.size(1) * w.size(2) * w.size(3) <= 64;
+  const Backend& backend = precision_ == Precision::int8 && is_short
+                               ? cpu(has_bf16_dots() ? Precision::bf16 : Precision::f32)
+                               : *this;
   const bool pointwise =
       w.size(2) == 1 && w.size(3) == 1 && p.groups == 1 && p.stride[0] == 1 && p.stride[1] == 1;
   if (pointwise) packed->kind = PackedConv::Kind::pointwise;
@@ -111,7 +140,7 @@ PackedPtr Cpu::pack_conv2d(const View& weight, const View* bias, const Conv2d& p
     const View part =
         bias ? View(Tensor::borrow(*bias).slice(0, g * each, (g + 1) * each)) : View();
     packed->groups.push_back(
-        pack_group(*this, w.slice(0, g * each, (g + 1) * each), bias ? &part : nullptr));
+        pack_group(backend, w.slice(0, g * each, (g + 1) * each), bias ? &part : nullptr));
     packed->bytes += packed->groups.back()->bytes;
   }
   return packed;

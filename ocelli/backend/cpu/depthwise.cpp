@@ -25,6 +25,7 @@ struct DepthwiseRow {
   const float* bias;  // or null
   float* y;
   int64_t out_width, channels;
+  Range block;  // of the channels: those that are asked for, from a whole vector on
   int64_t kernel_height, kernel_width, stride, dilation, left;
   float low, high;  // bounds of y
 };
@@ -118,14 +119,23 @@ HWY_INLINE void any_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
   }
 }
 
+// All channels of a tile before the next one: what its pixels share stays in the first-level cache.
 template <int kKernel, int kStride, int kColumns>
-HWY_INLINE void columns_from(const DepthwiseRow& row, int64_t& j, int64_t c) {
+HWY_INLINE void columns_from(const DepthwiseRow& row, int64_t& j) {
+  const Range block = row.block;
+  const int64_t whole = block.begin + (block.end - block.begin) / kLanes * kLanes;
   for (; j + kColumns <= row.out_width; j += kColumns) {
     const int64_t first = j * kStride - row.left, last = first + (kColumns - 1) * kStride + kKernel;
-    if (first >= 0 && last <= row.width)
-      columns_tile<kKernel, kStride, kColumns, true>(row, j, c);
-    else
-      columns_tile<kKernel, kStride, kColumns, false>(row, j, c);
+    if (first >= 0 && last <= row.width) {
+      for (int64_t c = block.begin; c < whole; c += kLanes)
+        columns_tile<kKernel, kStride, kColumns, true>(row, j, c);
+    } else {
+      for (int64_t c = block.begin; c < whole; c += kLanes)
+        columns_tile<kKernel, kStride, kColumns, false>(row, j, c);
+    }
+    if (whole < block.end) {
+      for (int64_t t = j; t < j + kColumns; ++t) any_tile<1>(row, t, whole);
+    }
   }
 }
 
@@ -134,19 +144,13 @@ HWY_INLINE void columns_from(const DepthwiseRow& row, int64_t& j, int64_t c) {
 template <int kKernel, int kStride>
 void columns_of(const DepthwiseRow& row) {
   constexpr bool kWide = HWY_TARGET <= HWY_AVX3 && kKernel * kStride < 10;
-  for (int64_t c = 0; c < row.channels; c += kLanes) {
-    int64_t j = 0;
-    if (c + kLanes <= row.channels) {
-      if (kKernel <= 5 && row.out_width % 7 == 0 && row.out_width % 4 != 0) {
-        columns_from<kKernel, kStride, 7>(row, j, c);
-        continue;
-      }
-      if constexpr (kWide) columns_from<kKernel, kStride, 8>(row, j, c);
-      columns_from<kKernel, kStride, 4>(row, j, c);
-      columns_from<kKernel, kStride, 2>(row, j, c);
-    }
-    for (; j < row.out_width; ++j) any_tile<1>(row, j, c);
-  }
+  int64_t j = 0;
+  if (kKernel <= 5 && row.out_width % 7 == 0 && row.out_width % 4 != 0)
+    return columns_from<kKernel, kStride, 7>(row, j);
+  if constexpr (kWide) columns_from<kKernel, kStride, 8>(row, j);
+  columns_from<kKernel, kStride, 4>(row, j);
+  columns_from<kKernel, kStride, 2>(row, j);
+  columns_from<kKernel, kStride, 1>(row, j);
 }
 
 void depthwise_row(const DepthwiseRow& row) {
@@ -159,9 +163,9 @@ void depthwise_row(const DepthwiseRow& row) {
   if (is(5, 2)) return columns_of<5, 2>(row);
   if (is(7, 1)) return columns_of<7, 1>(row);
   for (int64_t j = 0; j < row.out_width; ++j) {
-    int64_t c = 0;
-    for (; c + 4 * kLanes <= row.channels; c += 4 * kLanes) any_tile<4>(row, j, c);
-    for (; c < row.channels; c += kLanes) any_tile<1>(row, j, c);
+    int64_t c = row.block.begin;
+    for (; c + 4 * kLanes <= row.block.end; c += 4 * kLanes) any_tile<4>(row, j, c);
+    for (; c < row.block.end; c += kLanes) any_tile<1>(row, j, c);
   }
 }
 
@@ -323,6 +327,7 @@ class Run {
                      wide,
                      y_.shape[2],
                      channels_,
+                     {},
                      depthwise_.shape[2],
                      depthwise_.shape[3],
                      p.stride[1],
@@ -330,19 +335,29 @@ class Run {
                      p.padding[1],
                      bounded ? 0 : -kInfinity,
                      block_.activation == Unary::relu6 ? 6 : kInfinity};
-    for (int64_t i = 0; i < rows; ++i, row.y += size) {
-      for (size_t r = 0; r < under.size(); ++r) {
-        under[r] = source.row(top + i * p.stride[0] + static_cast<int64_t>(r) * p.dilation[0]);
+    // Of so many channels the rows under a kernel stay in the first-level cache from one output row
+    // to the next.
+    constexpr int64_t kFloats = 6144;
+    const int64_t under_kernel = std::max<int64_t>(x_.shape[2] * depthwise_.shape[2], 1);
+    const int64_t fits = kFloats / under_kernel / 16 * 16;
+    const int64_t each = std::max<int64_t>(fits, 32);
+    for (int64_t c = 0; c < channels_; c += each) {
+      row.block = {c, std::min(c + each, channels_)};
+      for (int64_t i = 0; i < rows; ++i) {
+        for (size_t r = 0; r < under.size(); ++r) {
+          under[r] = source.row(top + i * p.stride[0] + static_cast<int64_t>(r) * p.dilation[0]);
+        }
+        row.y = wide + i * size;
+        HWY_DYNAMIC_DISPATCH(depthwise_row)(row);
       }
-      HWY_DYNAMIC_DISPATCH(depthwise_row)(row);
-      const float* residual = last && block_.residual ? block_.residual->as<float>() +
-                                                            (b * y_.shape[1] + first + i) * size
-                                                      : nullptr;
-      if ((!block_.activation || bounded) && !scale && !residual) continue;
-      HWY_DYNAMIC_DISPATCH(finish_rows)
-      ({row.y, y_.shape[2], channels_, bounded ? std::nullopt : block_.activation, scale,
-        residual});
     }
+    const float* residual = last && block_.residual
+                                ? block_.residual->as<float>() + (b * y_.shape[1] + first) * size
+                                : nullptr;
+    if ((!block_.activation || bounded) && !scale && !residual) return;
+    HWY_DYNAMIC_DISPATCH(finish_rows)
+    ({wide, rows * y_.shape[2], channels_, bounded ? std::nullopt : block_.activation, scale,
+      residual});
   }
 
   void project(const float* wide, int64_t begin, int64_t rows) const {

@@ -127,6 +127,28 @@ HWY_INLINE void finish_tile(const TileEnd& end, Vec (&sums)[R][kVectors]) {
   const Tag d;
   const Vec low = hn::Set(d, end.low), high = hn::Set(d, end.high);
   const bool clamps = end.low > -kInfinity || end.high < kInfinity;
+  const auto clamp = [&](Vec sum) HWY_ATTR {  // in this order the sum's NaN goes through
+    return clamps ? hn::Min(high, hn::Max(low, sum)) : sum;
+  };
+  // What is decided once for all rows is decided here.
+  if (end.columns == kVectors * kLanes && !end.scale) {
+    float* y = end.y;
+    const float* residual = end.residual;
+#pragma GCC unroll 16
+    for (int r = 0; r < R && !residual; ++r, y += end.ldy) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) hn::StoreU(clamp(sums[r][v]), d, y + v * kLanes);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R && residual; ++r, y += end.ldy, residual += end.ldy) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v) {
+        const Vec sum = hn::Add(clamp(sums[r][v]), hn::LoadU(d, residual + v * kLanes));
+        hn::StoreU(sum, d, y + v * kLanes);
+      }
+    }
+    return;
+  }
 #pragma GCC unroll 2
   for (int v = 0; v < kVectors; ++v) {
     const int64_t left = end.columns - v * kLanes;
@@ -134,9 +156,7 @@ HWY_INLINE void finish_tile(const TileEnd& end, Vec (&sums)[R][kVectors]) {
     const Vec scale = end.scale ? load_some(end.scale + v * kLanes, left) : hn::Set(d, 1.0f);
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      Vec sum = sums[r][v];
-      // In this order the sum's NaN goes through.
-      if (clamps) sum = hn::Min(high, hn::Max(low, sum));
+      Vec sum = clamp(sums[r][v]);
       if (end.scale) sum = hn::Mul(sum, scale);
       const int64_t at = r * end.ldy + v * kLanes;
       if (end.residual) sum = hn::Add(sum, load_some(end.residual + at, left));

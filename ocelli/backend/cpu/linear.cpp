@@ -100,14 +100,16 @@ void rows_to_words(const LinearCall& call, Range rows, int64_t word, int64_t cou
                    const WordRows& into) {
   const PackedLinear& w = *call.weight;
   const int64_t each = numbers_per_word(w.precision), n = std::min(count * each, w.k - word * each);
+  if (w.precision == Precision::bf16) {
+    const T* x = static_cast<const T*>(call.x) + rows.begin * call.ldx + word * each;
+    return rows_to_bf16(x, call.ldx, rows.end - rows.begin, n, into.words, into.row);
+  }
   for (int64_t r = rows.begin; r < rows.end; ++r) {
     const T* row = static_cast<const T*>(call.x) + r * call.ldx;
     const T* x = row + word * each;
     float* y = into.words + (r - rows.begin) * into.row;
     if (w.precision == Precision::f32) {
       row_to_f32(x, n, y);
-    } else if (w.precision == Precision::bf16) {
-      row_to_bf16(x, n, y);
     } else {
       float &step = into.steps[r - rows.begin], &low = into.lows[r - rows.begin];
       if (word == 0) {

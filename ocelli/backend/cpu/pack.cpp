@@ -90,7 +90,7 @@ void pack_panels(const View& weight, PackedLinear& into, Range panels) {
       else if (into.precision == Precision::f32)
         std::copy_n(w, k, rows + j * words);
       else if (into.precision == Precision::bf16)
-        row_to_bf16(w, k, rows + j * words);
+        rows_to_bf16(w, k, 1, k, rows + j * words, words);
       else
         weight_to_bytes(w, into, first + j, rows + j * words);
     }

@@ -8,6 +8,7 @@
 #endif
 
 #include <algorithm>
+#include <limits>
 
 #include "hwy/highway.h"
 #include "ocelli/backend/cpu/bf16-inl.h"
@@ -28,17 +29,20 @@ HWY_INLINE void row_to_f32(const T* x, int64_t n, float* words) {
   for (int64_t i = 0; i < n; i += kLanes) store_some(load_number(x + i, n - i), words + i, n - i);
 }
 
-// n numbers of a row as words, with a zero to fill up the last one.
-HWY_INLINE void row_to_bf16(const float* x, int64_t n, float* words) {
-  const RoundRows round_rows = round_rows_here();
+// n numbers of each row as words, with a zero to fill up the last one.
+HWY_INLINE void rows_to_bf16(const float* x, int64_t ldx, int64_t rows, int64_t n, float* words,
+                             int64_t row) {
   auto* into = reinterpret_cast<uint16_t*>(words);
-  round_rows(x, n, 1, n, into, n);
-  if (n % 2) into[n] = 0;
+  round_rows_here()(x, ldx, rows, n, into, 2 * row);
+  for (int64_t r = 0; n % 2 && r < rows; ++r) into[2 * r * row + n] = 0;
 }
-HWY_INLINE void row_to_bf16(const uint16_t* x, int64_t n, float* words) {
-  auto* into = reinterpret_cast<uint16_t*>(words);
-  std::copy_n(x, n, into);
-  if (n % 2) into[n] = 0;
+HWY_INLINE void rows_to_bf16(const uint16_t* x, int64_t ldx, int64_t rows, int64_t n, float* words,
+                             int64_t row) {
+  for (; rows > 0; --rows, x += ldx, words += row) {
+    auto* into = reinterpret_cast<uint16_t*>(words);
+    std::copy_n(x, n, into);
+    if (n % 2) into[n] = 0;
+  }
 }
 
 // The whole range of the row, so that an activation that is positive uses all of a byte. A row with
@@ -47,40 +51,53 @@ template <class T>
 HWY_INLINE ByteScale byte_scale(const T* x, int64_t n) {
   const Tag d;
   if (n == 0) return {};
-  const float first = hn::GetLane(load_number(x, 1));
-  Vec low = hn::Set(d, first), high = low, nothing = hn::Zero(d);
+  Vec low = hn::Set(d, hn::GetLane(load_number(x, 1))), high = low, nothing = hn::Zero(d);
   const auto take = [&](Vec v) HWY_ATTR {
     low = hn::Min(low, v);
     high = hn::Max(high, v);
     nothing = hn::MulAdd(v, hn::Zero(d), nothing);
   };
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) take(load_number(x + i, kLanes));
-  for (; i < n; ++i) take(hn::Set(d, hn::GetLane(load_number(x + i, 1))));
+  if (n < kLanes) {
+    take(hn::IfThenElse(hn::FirstN(d, static_cast<size_t>(n)), load_number(x, n), low));
+  } else {
+    for (int64_t i = 0; i + kLanes < n; i += kLanes) take(load_number(x + i, kLanes));
+    take(load_number(x + n - kLanes, kLanes));
+  }
   const float least = hn::GetLane(hn::MinOfLanes(d, low)),
               most = hn::GetLane(hn::MaxOfLanes(d, high));
-  return {least, (most - least) / 255 + hn::GetLane(hn::SumOfLanes(d, nothing))};
+  const bool finite = hn::AllFalse(d, hn::IsNaN(nothing));
+  return {least, finite ? (most - least) / 255 : std::numeric_limits<float>::quiet_NaN()};
+}
+
+// The first min(n, kLanes) of v, rounded to 0 .. 255.
+HWY_INLINE void store_bytes(Vec v, uint8_t* p, int64_t n) {
+#if HWY_TARGET == HWY_AVX3
+  const __m512i numbers = _mm512_cvtps_epi32(hn::Max(v, hn::Zero(Tag())).raw);
+  if (n >= kLanes)
+    return _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtusepi32_epi8(numbers));
+  _mm512_mask_cvtusepi32_storeu_epi8(p, static_cast<__mmask16>((1 << n) - 1), numbers);
+#else
+  const hn::Rebind<uint8_t, Tag> d8;
+  const auto bytes = hn::DemoteTo(d8, hn::NearestInt(v));
+  if (n >= kLanes) return hn::StoreU(bytes, d8, p);
+  HWY_ALIGN uint8_t part[kLanes];
+  hn::StoreU(bytes, d8, part);
+  std::copy_n(part, n, p);
+#endif
 }
 
 // And zeros up to a whole word. Returns 0, or where kWatch and there is NaN or infinity, NaN.
 template <bool kWatch, class T>
 HWY_INLINE float row_to_bytes(const T* x, int64_t n, ByteScale scale, float* words) {
   const Tag d;
-  const hn::Rebind<uint8_t, Tag> d8;
   auto* into = reinterpret_cast<uint8_t*>(words);
   const Vec inverse = hn::Set(d, scale.step > 0 ? 1 / scale.step : 0.0f);
   const Vec shift = hn::Set(d, -scale.low);
   Vec nothing = hn::Zero(d);
-  const auto bytes = [&](Vec v) HWY_ATTR {
+  for (int64_t i = 0; i < n; i += kLanes) {
+    const Vec v = load_number(x + i, n - i);
     if (kWatch) nothing = hn::MulAdd(v, hn::Zero(d), nothing);
-    return hn::DemoteTo(d8, hn::NearestInt(hn::Mul(hn::Add(v, shift), inverse)));
-  };
-  int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes) hn::StoreU(bytes(load_number(x + i, kLanes)), d8, into + i);
-  if (i < n) {
-    HWY_ALIGN uint8_t part[kLanes];
-    hn::StoreU(bytes(load_number(x + i, n - i)), d8, part);
-    std::copy_n(part, n - i, into + i);
+    store_bytes(hn::Mul(hn::Add(v, shift), inverse), into + i, n - i);
   }
   std::fill(into + n, into + (n + 3) / 4 * 4, uint8_t{0});
   return kWatch ? hn::GetLane(hn::SumOfLanes(d, nothing)) : 0;
