@@ -82,11 +82,11 @@ def peers_table(rows):
 
 
 def training_table(rows):
-    yield ["model", "precision", "Ocelli, images/s", "PyTorch, images/s", "ratio", "peak memory, MiB (Ocelli / PyTorch)"]
+    yield ["model", "precision", "Ocelli, images/s", "PyTorch eager", "ratio", "torch.compile", "ratio", "peak memory, MiB"]
     for row in rows:
-        yield [TITLES[row["model"]], row["precision"], number(row["ocelli"]), number(row["torch"]), ratio(row["ratio"]),
-               f"{row['ocelli_mib']} / {row['torch_mib']}"]
-    yield last_row(rows, {4: ("ratio", ratio)}, 6)
+        yield [TITLES[row["model"]], row["precision"], number(row["ocelli"]), number(row["torch"]), ratio(row["ratio"]), number(row["compiled"]),
+               ratio(row["ratio_compiled"]), f"{row['ocelli_mib']} / {row['torch_mib']} / {row['compiled_mib']}"]
+    yield last_row(rows, {4: ("ratio", ratio), 6: ("ratio_compiled", ratio)}, 8)
 
 
 def pipeline_table(rows):

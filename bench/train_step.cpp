@@ -1,5 +1,5 @@
-// Forward and backward of a ViT with random weights on random pixels: images a second, the peak of
-// memory, and with --profile where the time goes.
+// A step of a ViT with random weights on random pixels (forward, backward, clip_grad_norm, AdamW):
+// images a second, the peak of memory, and with --profile where the time goes.
 // build/bench/train_step [tiny|small|base] [f32|bf16] [--batch N] [--steps N] [--recompute] [--profile]
 #include <fmt/format.h>
 #include <sys/resource.h>
@@ -19,6 +19,7 @@
 #include "ocelli/ops/loss.h"
 #include "ocelli/ops/profile.h"
 #include "ocelli/ops/recompute.h"
+#include "ocelli/train/optimizer.h"
 
 namespace ocelli {
 namespace {
@@ -111,6 +112,10 @@ int run(const std::vector<std::string>& args) {
   const Tensor pixels = random(rng, {batch, 224, 224, 3}, 1);
   const Tensor labels = Tensor::empty({batch}, DType::i32);
   for (int32_t& x : labels.values<int32_t>()) x = static_cast<int32_t>(rng.next_u32() % kClasses);
+  std::vector<Parameter> parameters;
+  for (const std::string& name : trained.parameters())
+    parameters.push_back({.name = name, .value = trained.tensor(name)});
+  Optimizer optimizer(parameters, AdamW());
   double forward = 0;
   const auto step = [&] {
     Tape tape;
@@ -120,7 +125,11 @@ int run(const std::vector<std::string>& args) {
       trained.watch(tape);
       loss = cross_entropy(trained.build()->classify(pixels), labels);
     });
-    const Gradients gradients = tape.backward(loss);
+    const Gradients all = tape.backward(loss);
+    std::vector<Tensor> gradients;
+    for (const Parameter& parameter : parameters) gradients.push_back(all(parameter.value));
+    clip_grad_norm(parameters, gradients, 1);
+    optimizer.step(gradients, {.lr = 1e-3, .weight_decay = 0.01});
   };
   step();
   double best = 1e9, best_forward = 0;

@@ -109,7 +109,7 @@ BenchRow bench(const OpenModel& opened, const BenchOptions& options) {
   run();
   std::vector<double> times;
   for (const auto start = Clock::now();
-       times.size() < 5 || seconds_since(start) < options.seconds;) {
+       times.size() < 3 || seconds_since(start) < options.seconds;) {
     throw_if_cancelled();
     const auto begin = Clock::now();
     run();
@@ -133,7 +133,7 @@ std::vector<ProfiledCall> profile(const OpenModel& opened, const BenchOptions& o
     return calls.empty() ? 0 : calls.back().start_us + calls.back().us;
   };
   int repeats = 0;
-  for (const auto start = Clock::now(); repeats < 5 || seconds_since(start) < options.seconds;
+  for (const auto start = Clock::now(); repeats < 3 || seconds_since(start) < options.seconds;
        ++repeats) {
     throw_if_cancelled();
     const Profile profile;
