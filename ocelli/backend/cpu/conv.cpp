@@ -128,11 +128,11 @@ PackedPtr Cpu::pack_conv2d(const View& weight, const View* bias, const Conv2d& p
     }
     return packed;
   }
-  // To measure and round short rows in 8 bits takes longer than their product.
-  const bool is_short = w.size(1) * w.size(2) * w.size(3) <= 64;
-  const Backend& backend = precision_ == Precision::int8 && is_short
-                               ? cpu(has_bf16_dots() ? Precision::bf16 : Precision::f32)
-                               : *this;
+  // In 8 bits short rows take longer to be measured and rounded than to be multiplied; weights of 7
+  // bits lose more by it than they save in somewhat longer ones.
+  const int64_t k = w.size(1) * w.size(2) * w.size(3);
+  const bool rounds = precision_ != Precision::int8 || k > (has_byte_dots() ? 96 : 144);
+  const Backend& backend = rounds ? *this : cpu(has_bf16_dots() ? Precision::bf16 : Precision::f32);
   const bool pointwise =
       w.size(2) == 1 && w.size(3) == 1 && p.groups == 1 && p.stride[0] == 1 && p.stride[1] == 1;
   if (pointwise) packed->kind = PackedConv::Kind::pointwise;
