@@ -2,6 +2,7 @@
 // hand. What is not overridden here is rare enough for the reference loops.
 #pragma once
 
+#include "ocelli/backend/cpu/tile.h"
 #include "ocelli/backend/reference/reference.h"
 
 namespace ocelli::backend {
@@ -109,6 +110,7 @@ PackedLinear unpacked(Precision precision, int64_t n, int64_t k);
 // On the calling thread alone, for kernels that share out the work themselves.
 void pack_serial(const View& weight, PackedLinear& into);
 void linear_serial(const LinearCall& call);
+void linear_serial(const LinearCall& call, Range panels);  // these columns of y alone
 
 // An output is cut into a grid of row and panel ranges that threads take one after the other: the
 // one that ends first when all are equally fast, and of those the finest, for when they are not; at

@@ -30,10 +30,10 @@ struct DepthwiseRow {
   float low, high;  // bounds of y
 };
 
-// y = residual + scale * activation(y), rows of `channels` floats.
+// y = residual + scale * activation(y), rows of `channels` floats, `distance` apart.
 struct RowsEnd {
   float* y;
-  int64_t rows, channels;
+  int64_t rows, channels, distance;
   Activation activation;
   const float *scale, *residual;  // or null
 };
@@ -173,8 +173,8 @@ template <int kActivation>
 HWY_INLINE void finish_rows_as(const RowsEnd& end) {
   const Tag d;
   for (int64_t r = 0; r < end.rows; ++r) {
-    float* y = end.y + r * end.channels;
-    const float* residual = end.residual ? end.residual + r * end.channels : nullptr;
+    float* y = end.y + r * end.distance;
+    const float* residual = end.residual ? end.residual + r * end.distance : nullptr;
     for (int64_t c = 0; c < end.channels; c += kLanes) {
       const int64_t left = end.channels - c;
       Vec v = load_some(y + c, left);
@@ -268,6 +268,61 @@ class SourceRows {
   int64_t image_ = -1, end_ = 0;  // rows before end_ were made
 };
 
+const PackedLinear* linear_of(const Packed* conv) {
+  return conv ? static_cast<const PackedConv*>(conv)->groups[0].get() : nullptr;
+}
+
+// Output rows of an image into y, of some channels only: rows of `width` pixels become rows of
+// `out_width`. source(h) is row h of the input, null outside. The scale and, from number `at` on,
+// the residual are the depthwise convolution's where nothing is projected.
+template <class Source>
+void depthwise_rows(const PackedInvertedResidual& block, int64_t width, int64_t out_width,
+                    Range rows, Range channels, const Source& source, float* y, int64_t at) {
+  const auto& conv = static_cast<const PackedConv&>(*block.depthwise);
+  const Conv2d& p = block.params;
+  const int64_t all = conv.shape[0], kernel = conv.shape[2];
+  const bool bounded = block.activation == Unary::relu || block.activation == Unary::relu6;
+  std::vector<const float*> under(static_cast<size_t>(kernel));
+  DepthwiseRow row{under.data(),
+                   width,
+                   conv.taps.data<float>(),
+                   conv.bias.defined() ? conv.bias.data<float>() : nullptr,
+                   y,
+                   out_width,
+                   all,
+                   {},
+                   kernel,
+                   conv.shape[3],
+                   p.stride[1],
+                   p.dilation[1],
+                   p.padding[1],
+                   bounded ? 0 : -kInfinity,
+                   block.activation == Unary::relu6 ? 6 : kInfinity};
+  // Of so many channels the rows under a kernel stay in the first-level cache from one output row
+  // to the next.
+  constexpr int64_t kFloats = 6144;
+  const int64_t fits = kFloats / std::max<int64_t>(width * kernel, 1) / 16 * 16;
+  const int64_t each = std::max<int64_t>(fits, 32);
+  for (int64_t c = channels.begin; c < channels.end; c += each) {
+    row.block = {c, std::min(c + each, channels.end)};
+    for (int64_t i = rows.begin; i < rows.end; ++i) {
+      const int64_t top = i * p.stride[0] - p.padding[0];
+      for (int64_t r = 0; r < kernel; ++r)
+        under[static_cast<size_t>(r)] = source(top + r * p.dilation[0]);
+      row.y = y + (i - rows.begin) * out_width * all;
+      HWY_DYNAMIC_DISPATCH(depthwise_row)(row);
+    }
+  }
+  const bool last = !block.project;
+  const float* scale = last && block.scale ? block.scale->as<float>() + channels.begin : nullptr;
+  const float* residual =
+      last && block.residual ? block.residual->as<float>() + at + channels.begin : nullptr;
+  if ((!block.activation || bounded) && !scale && !residual) return;
+  HWY_DYNAMIC_DISPATCH(finish_rows)
+  ({y + channels.begin, (rows.end - rows.begin) * out_width, channels.end - channels.begin, all,
+    bounded ? std::nullopt : block.activation, scale, residual});
+}
+
 class Run {
  public:
   Run(const View& y, const View& x, const PackedInvertedResidual& block)
@@ -305,59 +360,16 @@ class Run {
   }
 
  private:
-  static const PackedLinear* linear_of(const Packed* conv) {
-    return conv ? static_cast<const PackedConv*>(conv)->groups[0].get() : nullptr;
-  }
-
   // Output rows of image b into `wide`.
   void convolve(SourceRows& source, int64_t b, int64_t first, int64_t rows, float* wide) const {
     const Conv2d& p = block_.params;
     const int64_t top = first * p.stride[0] - p.padding[0];
     const int64_t bottom = top + (rows - 1) * p.stride[0] + reach_;
     source.need(b, std::max<int64_t>(top, 0), std::clamp<int64_t>(bottom, 0, x_.shape[1]));
-    const bool last = !project_;
-    const bool bounded = block_.activation == Unary::relu || block_.activation == Unary::relu6;
-    const float* scale = last && block_.scale ? block_.scale->as<float>() : nullptr;
-    const int64_t size = y_.shape[2] * channels_;
-    std::vector<const float*> under(static_cast<size_t>(depthwise_.shape[2]));
-    DepthwiseRow row{under.data(),
-                     x_.shape[2],
-                     depthwise_.taps.data<float>(),
-                     depthwise_.bias.defined() ? depthwise_.bias.data<float>() : nullptr,
-                     wide,
-                     y_.shape[2],
-                     channels_,
-                     {},
-                     depthwise_.shape[2],
-                     depthwise_.shape[3],
-                     p.stride[1],
-                     p.dilation[1],
-                     p.padding[1],
-                     bounded ? 0 : -kInfinity,
-                     block_.activation == Unary::relu6 ? 6 : kInfinity};
-    // Of so many channels the rows under a kernel stay in the first-level cache from one output row
-    // to the next.
-    constexpr int64_t kFloats = 6144;
-    const int64_t under_kernel = std::max<int64_t>(x_.shape[2] * depthwise_.shape[2], 1);
-    const int64_t fits = kFloats / under_kernel / 16 * 16;
-    const int64_t each = std::max<int64_t>(fits, 32);
-    for (int64_t c = 0; c < channels_; c += each) {
-      row.block = {c, std::min(c + each, channels_)};
-      for (int64_t i = 0; i < rows; ++i) {
-        for (size_t r = 0; r < under.size(); ++r) {
-          under[r] = source.row(top + i * p.stride[0] + static_cast<int64_t>(r) * p.dilation[0]);
-        }
-        row.y = wide + i * size;
-        HWY_DYNAMIC_DISPATCH(depthwise_row)(row);
-      }
-    }
-    const float* residual = last && block_.residual
-                                ? block_.residual->as<float>() + (b * y_.shape[1] + first) * size
-                                : nullptr;
-    if ((!block_.activation || bounded) && !scale && !residual) return;
-    HWY_DYNAMIC_DISPATCH(finish_rows)
-    ({wide, rows * y_.shape[2], channels_, bounded ? std::nullopt : block_.activation, scale,
-      residual});
+    const int64_t at = (b * y_.shape[1] + first) * y_.shape[2] * channels_;
+    depthwise_rows(
+        block_, x_.shape[2], y_.shape[2], {first, first + rows}, {0, channels_},
+        [&](int64_t h) { return source.row(h); }, wide, at);
   }
 
   void project(const float* wide, int64_t begin, int64_t rows) const {
@@ -374,6 +386,36 @@ class Run {
   int64_t channels_, reach_, band_;
 };
 
+// Small wide maps, whole in memory: a thread makes some of their channels and convolves these.
+void by_channels(const Backend& backend, const View& y, const View& x,
+                 const PackedInvertedResidual& block) {
+  const PackedLinear& expand = *linear_of(block.expand);
+  const int64_t batch = x.shape[0], channels = expand.n, height = x.shape[1], width = x.shape[2];
+  const Tensor wide = Tensor::empty({batch, height, width, channels});
+  const Tensor between =
+      block.project ? Tensor::empty({batch, y.shape[1], y.shape[2], channels}) : Tensor::borrow(y);
+  const int64_t image = height * width * channels, out_image = between.numel() / batch;
+  const int64_t panels = expand.panels.size(0),
+                parts = std::min<int64_t>(panels, 2 * num_threads());
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    const Range own{panels * begin / parts, panels * end / parts};
+    linear_serial({x.data, x.shape[3], wide.data<float>(), channels, batch * height * width,
+                   &expand, block.activation, nullptr, nullptr},
+                  own);
+    const Range made{own.begin * expand.panel, std::min(own.end * expand.panel, channels)};
+    for (int64_t b = 0; b < batch; ++b) {
+      const float* from = wide.data<float>() + b * image;
+      const auto source = [&](int64_t h) {
+        return h < 0 || h >= height ? nullptr : from + h * width * channels;
+      };
+      depthwise_rows(block, width, y.shape[2], {0, y.shape[1]}, made, source,
+                     between.data<float>() + b * out_image, b * out_image);
+    }
+  });
+  if (block.project)
+    backend.conv2d_packed(y, between, *block.project, {}, {{}, block.scale, block.residual});
+}
+
 }  // namespace
 
 void Cpu::inverted_residual(const View& y, const View& x,
@@ -385,18 +427,8 @@ void Cpu::inverted_residual(const View& y, const View& x,
   // well; when that is more than a tenth of all, the wide maps, small then, are made whole.
   const int64_t twice =
       (threads - 1) * std::max<int64_t>(depthwise.shape[2] - block.params.stride[0], 0);
-  if (block.expand && y.shape[0] % threads != 0 && 10 * twice > x.shape[0] * x.shape[1]) {
-    const Tensor wide = Tensor::empty({x.shape[0], x.shape[1], x.shape[2], depthwise.shape[0]});
-    conv2d_packed(wide, x, *block.expand, {}, {block.activation});
-    PackedInvertedResidual rest = block;
-    rest.expand = nullptr;
-    if (!block.project) return inverted_residual(y, wide, rest);
-    rest.project = nullptr;
-    rest.scale = rest.residual = nullptr;
-    const Tensor between = Tensor::empty({y.shape[0], y.shape[1], y.shape[2], depthwise.shape[0]});
-    inverted_residual(between, wide, rest);
-    return conv2d_packed(y, between, *block.project, {}, {{}, block.scale, block.residual});
-  }
+  if (block.expand && y.shape[0] % threads != 0 && 10 * twice > x.shape[0] * x.shape[1])
+    return by_channels(*this, y, x, block);
   const Run run(y, x, block);
   const int64_t whole = y.shape[0] >= 2 * threads ? y.shape[1] : (rows + threads - 1) / threads;
   const int64_t share = block.expand ? whole : 1;

@@ -397,8 +397,11 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
 }
 
 void linear_serial(const LinearCall& call) {
-  if (call.m == 0) return;
-  HWY_DYNAMIC_DISPATCH(linear_part)(call, {0, call.m}, {0, call.weight->panels.size(0)});
+  linear_serial(call, {0, call.weight->panels.size(0)});
+}
+
+void linear_serial(const LinearCall& call, Range panels) {
+  if (call.m > 0) HWY_DYNAMIC_DISPATCH(linear_part)(call, {0, call.m}, panels);
 }
 
 }  // namespace ocelli::backend
