@@ -10,8 +10,8 @@
 #define HWY_TARGET_INCLUDE "ocelli/backend/cpu/depthwise.cpp"
 #include "hwy/foreach_target.h"
 #include "hwy/highway.h"
+#include "ocelli/backend/cpu/gemm-inl.h"
 #include "ocelli/backend/cpu/math-inl.h"
-#include "ocelli/backend/cpu/vector-inl.h"
 
 #ifndef OCELLI_BACKEND_CPU_DEPTHWISE_ONCE
 #define OCELLI_BACKEND_CPU_DEPTHWISE_ONCE
@@ -23,12 +23,16 @@ struct DepthwiseRow {
   int64_t width;             // of the input rows
   const float* taps;
   const float* bias;  // or null
-  float* y;
+  float* y;           // or
+  uint16_t* y16;      // bf16, rounded from `tile`, which has room for kMostColumns outputs
+  float* tile;
   int64_t out_width, channels;
   Range block;  // of the channels: those that are asked for, from a whole vector on
   int64_t kernel_height, kernel_width, stride, dilation, left;
   float low, high;  // bounds of y
 };
+
+constexpr int64_t kMostColumns = 8;
 
 // y = residual + scale * activation(y), rows of `channels` floats, `distance` apart.
 struct RowsEnd {
@@ -49,10 +53,10 @@ HWY_INLINE Vec clamp(Vec v, const DepthwiseRow& row) {
   return hn::Min(hn::Set(d, row.high), hn::Max(hn::Set(d, row.low), v));
 }
 
-// kColumns outputs from column j on, one vector of channels from c on; dilation is 1. Each input is
-// loaded once; where some may lie outside the row, they are looked at.
+// kColumns outputs from column j on, one vector of channels from c on, to y; dilation is 1. Each
+// input is loaded once; where some may lie outside the row, they are looked at.
 template <int kKernel, int kStride, int kColumns, bool kInside>
-HWY_INLINE void columns_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
+HWY_INLINE void columns_tile(const DepthwiseRow& row, int64_t j, int64_t c, float* y) {
   const Tag d;
   const int64_t channels = row.channels, first = j * kStride - row.left;
   Vec sums[kColumns];
@@ -81,14 +85,13 @@ HWY_INLINE void columns_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
     }
   }
 #pragma GCC unroll 8
-  for (int t = 0; t < kColumns; ++t)
-    hn::StoreU(clamp(sums[t], row), d, row.y + (j + t) * channels + c);
+  for (int t = 0; t < kColumns; ++t) hn::StoreU(clamp(sums[t], row), d, y + t * channels + c);
 }
 
-// One output column, kVectors vectors of channels, taps outside the row left out; the last vector
-// may be short.
+// One output column to y, kVectors vectors of channels, taps outside the row left out; the last
+// vector may be short.
 template <int kVectors>
-HWY_INLINE void any_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
+HWY_INLINE void any_tile(const DepthwiseRow& row, int64_t j, int64_t c, float* y) {
   const Tag d;
   const int64_t channels = row.channels, left = channels - c;
   const auto load = [&](const float* p, int v) HWY_ATTR {
@@ -108,15 +111,25 @@ HWY_INLINE void any_tile(const DepthwiseRow& row, int64_t j, int64_t c) {
       for (int v = 0; v < kVectors; ++v) sums[v] = hn::MulAdd(load(x, v), load(tap, v), sums[v]);
     }
   }
-  float* y = row.y + j * channels + c;
 #pragma GCC unroll 4
   for (int v = 0; v < kVectors; ++v) {
     const Vec sum = clamp(sums[v], row);
     if constexpr (kVectors == 1)
-      store_some(sum, y, left);
+      store_some(sum, y + c, left);
     else
-      hn::StoreU(sum, d, y + v * kLanes);
+      hn::StoreU(sum, d, y + c + v * kLanes);
   }
+}
+
+// Where the outputs from column j on go, and what becomes of them there.
+HWY_INLINE float* begin_columns(const DepthwiseRow& row, int64_t j) {
+  return row.y16 ? row.tile : row.y + j * row.channels;
+}
+HWY_INLINE void end_columns(const DepthwiseRow& row, int64_t j, int64_t columns) {
+  if (!row.y16) return;
+  const int64_t c = row.block.begin;
+  round_rows_here()(row.tile + c, row.channels, columns, row.block.end - c,
+                    row.y16 + j * row.channels + c, row.channels);
 }
 
 // All channels of a tile before the next one: what its pixels share stays in the first-level cache.
@@ -126,16 +139,18 @@ HWY_INLINE void columns_from(const DepthwiseRow& row, int64_t& j) {
   const int64_t whole = block.begin + (block.end - block.begin) / kLanes * kLanes;
   for (; j + kColumns <= row.out_width; j += kColumns) {
     const int64_t first = j * kStride - row.left, last = first + (kColumns - 1) * kStride + kKernel;
+    float* y = begin_columns(row, j);
     if (first >= 0 && last <= row.width) {
       for (int64_t c = block.begin; c < whole; c += kLanes)
-        columns_tile<kKernel, kStride, kColumns, true>(row, j, c);
+        columns_tile<kKernel, kStride, kColumns, true>(row, j, c, y);
     } else {
       for (int64_t c = block.begin; c < whole; c += kLanes)
-        columns_tile<kKernel, kStride, kColumns, false>(row, j, c);
+        columns_tile<kKernel, kStride, kColumns, false>(row, j, c, y);
     }
     if (whole < block.end) {
-      for (int64_t t = j; t < j + kColumns; ++t) any_tile<1>(row, t, whole);
+      for (int64_t t = 0; t < kColumns; ++t) any_tile<1>(row, j + t, whole, y + t * row.channels);
     }
+    end_columns(row, j, kColumns);
   }
 }
 
@@ -164,8 +179,10 @@ void depthwise_row(const DepthwiseRow& row) {
   if (is(7, 1)) return columns_of<7, 1>(row);
   for (int64_t j = 0; j < row.out_width; ++j) {
     int64_t c = row.block.begin;
-    for (; c + 4 * kLanes <= row.block.end; c += 4 * kLanes) any_tile<4>(row, j, c);
-    for (; c < row.block.end; c += kLanes) any_tile<1>(row, j, c);
+    float* y = begin_columns(row, j);
+    for (; c + 4 * kLanes <= row.block.end; c += 4 * kLanes) any_tile<4>(row, j, c, y);
+    for (; c < row.block.end; c += kLanes) any_tile<1>(row, j, c, y);
+    end_columns(row, j, 1);
   }
 }
 
@@ -272,22 +289,36 @@ const PackedLinear* linear_of(const Packed* conv) {
   return conv ? static_cast<const PackedConv*>(conv)->groups[0].get() : nullptr;
 }
 
+bool is_bound(Activation activation) {
+  return activation == Unary::relu || activation == Unary::relu6;
+}
+
+// Of the wide map that is projected: bf16 where it would be rounded to be multiplied.
+DType type_between(const PackedInvertedResidual& block) {
+  const bool rounds = block.project && linear_of(block.project)->precision == Precision::bf16 &&
+                      (!block.activation || is_bound(block.activation));
+  return rounds ? DType::bf16 : DType::f32;
+}
+
 // Output rows of an image into y, of some channels only: rows of `width` pixels become rows of
-// `out_width`. source(h) is row h of the input, null outside. The scale and, from number `at` on,
-// the residual are the depthwise convolution's where nothing is projected.
+// `out_width`, of type_between. source(h) is row h of the input, null outside. The scale and, from
+// number `at` on, the residual are the depthwise convolution's where nothing is projected.
 template <class Source>
 void depthwise_rows(const PackedInvertedResidual& block, int64_t width, int64_t out_width,
-                    Range rows, Range channels, const Source& source, float* y, int64_t at) {
+                    Range rows, Range channels, const Source& source, void* y, int64_t at) {
   const auto& conv = static_cast<const PackedConv&>(*block.depthwise);
   const Conv2d& p = block.params;
   const int64_t all = conv.shape[0], kernel = conv.shape[2];
-  const bool bounded = block.activation == Unary::relu || block.activation == Unary::relu6;
+  const bool bounded = is_bound(block.activation), narrow = type_between(block) == DType::bf16;
+  const Tensor tile = narrow ? Tensor::empty({kMostColumns * all}) : Tensor();
   std::vector<const float*> under(static_cast<size_t>(kernel));
   DepthwiseRow row{under.data(),
                    width,
                    conv.taps.data<float>(),
                    conv.bias.defined() ? conv.bias.data<float>() : nullptr,
-                   y,
+                   nullptr,
+                   nullptr,
+                   narrow ? tile.data<float>() : nullptr,
                    out_width,
                    all,
                    {},
@@ -309,7 +340,11 @@ void depthwise_rows(const PackedInvertedResidual& block, int64_t width, int64_t 
       const int64_t top = i * p.stride[0] - p.padding[0];
       for (int64_t r = 0; r < kernel; ++r)
         under[static_cast<size_t>(r)] = source(top + r * p.dilation[0]);
-      row.y = y + (i - rows.begin) * out_width * all;
+      const int64_t begin = (i - rows.begin) * out_width * all;
+      if (narrow)
+        row.y16 = static_cast<uint16_t*>(y) + begin;
+      else
+        row.y = static_cast<float*>(y) + begin;
       HWY_DYNAMIC_DISPATCH(depthwise_row)(row);
     }
   }
@@ -319,8 +354,9 @@ void depthwise_rows(const PackedInvertedResidual& block, int64_t width, int64_t 
       last && block.residual ? block.residual->as<float>() + at + channels.begin : nullptr;
   if ((!block.activation || bounded) && !scale && !residual) return;
   HWY_DYNAMIC_DISPATCH(finish_rows)
-  ({y + channels.begin, (rows.end - rows.begin) * out_width, channels.end - channels.begin, all,
-    bounded ? std::nullopt : block.activation, scale, residual});
+  ({static_cast<float*>(y) + channels.begin, (rows.end - rows.begin) * out_width,
+    channels.end - channels.begin, all, bounded ? std::nullopt : block.activation, scale,
+    residual});
 }
 
 class Run {
@@ -347,21 +383,21 @@ class Run {
     const int64_t height = y_.shape[1];
     SourceRows source(x_, expand_, block_.activation,
                       std::min((band_ - 1) * block_.params.stride[0] + reach_, x_.shape[1]));
-    const Tensor between = project_ ? Tensor::empty({band_ * y_.shape[2] * channels_}) : Tensor();
+    const int64_t out_row = y_.shape[2] * channels_;
+    const Tensor between =
+        project_ ? Tensor::empty({band_ * out_row}, type_between(block_)) : Tensor();
     while (begin < end) {
       const int64_t b = begin / height, first = begin % height,
                     rows = std::min({band_, end - begin, height - first});
-      float* wide =
-          project_ ? between.data<float>() : y_.as<float>() + begin * y_.shape[2] * channels_;
-      convolve(source, b, first, rows, wide);
-      if (project_) project(between.data<float>(), begin, rows);
+      convolve(source, b, first, rows, project_ ? between.raw() : y_.as<float>() + begin * out_row);
+      if (project_) project(between, begin, rows);
       begin += rows;
     }
   }
 
  private:
   // Output rows of image b into `wide`.
-  void convolve(SourceRows& source, int64_t b, int64_t first, int64_t rows, float* wide) const {
+  void convolve(SourceRows& source, int64_t b, int64_t first, int64_t rows, void* wide) const {
     const Conv2d& p = block_.params;
     const int64_t top = first * p.stride[0] - p.padding[0];
     const int64_t bottom = top + (rows - 1) * p.stride[0] + reach_;
@@ -372,11 +408,11 @@ class Run {
         [&](int64_t h) { return source.row(h); }, wide, at);
   }
 
-  void project(const float* wide, int64_t begin, int64_t rows) const {
+  void project(const Tensor& wide, int64_t begin, int64_t rows) const {
     const int64_t at = begin * y_.shape[2] * y_.shape[3];
-    linear_serial({wide, channels_, y_.as<float>() + at, y_.shape[3], rows * y_.shape[2], project_,
-                   std::nullopt, block_.scale ? block_.scale->as<float>() : nullptr,
-                   block_.residual ? block_.residual->as<float>() + at : nullptr});
+    linear_serial({wide.raw(), channels_, y_.as<float>() + at, y_.shape[3], rows * y_.shape[2],
+                   project_, std::nullopt, block_.scale ? block_.scale->as<float>() : nullptr,
+                   block_.residual ? block_.residual->as<float>() + at : nullptr, wide.dtype()});
   }
 
   const View &y_, &x_;
@@ -392,8 +428,9 @@ void by_channels(const Backend& backend, const View& y, const View& x,
   const PackedLinear& expand = *linear_of(block.expand);
   const int64_t batch = x.shape[0], channels = expand.n, height = x.shape[1], width = x.shape[2];
   const Tensor wide = Tensor::empty({batch, height, width, channels});
+  const Shape out{batch, y.shape[1], y.shape[2], channels};
   const Tensor between =
-      block.project ? Tensor::empty({batch, y.shape[1], y.shape[2], channels}) : Tensor::borrow(y);
+      block.project ? Tensor::empty(out, type_between(block)) : Tensor::borrow(y);
   const int64_t image = height * width * channels, out_image = between.numel() / batch;
   const int64_t panels = expand.panels.size(0),
                 parts = std::min<int64_t>(panels, 2 * num_threads());
@@ -409,7 +446,7 @@ void by_channels(const Backend& backend, const View& y, const View& x,
         return h < 0 || h >= height ? nullptr : from + h * width * channels;
       };
       depthwise_rows(block, width, y.shape[2], {0, y.shape[1]}, made, source,
-                     between.data<float>() + b * out_image, b * out_image);
+                     between.select(0, b).raw(), b * out_image);
     }
   });
   if (block.project)
