@@ -22,7 +22,7 @@ void check_learns_prompts(const OpenModel& opened) {
         "prompts are learnt with a softmax over the classes; this model has a sigmoid a pair "
         "(SigLIP's loss)");
   if (opened.model->context_width() == 0)
-    refuse(fmt::format("the texts of {} take no learnt context; those of clip do",
+    refuse(fmt::format("the texts of {} take no learnt context; those of clip and bert do",
                        opened.family->name));
 }
 
@@ -113,7 +113,8 @@ class Episodes {
   const OpenModel& opened_;
   const PromptOptions& options_;
   float scale_;
-  Tensor ids_, single_, ensemble_;
+  PromptIds ids_;
+  Tensor single_, ensemble_;
   std::unique_ptr<Model> learner_;
 };
 

@@ -4,6 +4,7 @@
 #include "ocelli/nn/transformer.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
+#include "ocelli/ops/recompute.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
 
@@ -37,10 +38,11 @@ struct Embeddings {
     w.ignore("token_type_ids");
   }
 
-  Tensor operator()(const Tensor& ids) const {
+  Tensor operator()(const Tensor& ids, const Tensor& context) const {
     check(ids.rank() == 2 && ids.size(1) <= positions.size(0),
           "text: ids are {} for a context of {} tokens", ids.shape(), positions.size(0));
-    return norm(word_embeddings(ids) + positions.slice(0, 0, ids.size(1)));  // [B, T, C]
+    return norm(words_with_context(word_embeddings, ids, context) +
+                positions.slice(0, 0, ids.size(1)));  // [B, T, C]
   }
 };
 
@@ -73,7 +75,8 @@ class Bert final : public Model {
  public:
   Bert(const Weights& w, const BertConfig& c) : config_(c), embeddings_(w / "embeddings", c) {
     const int64_t depth = w.count("encoder.layer");
-    for (int64_t i = 0; i < depth; ++i) layers_.emplace_back(w / "encoder.layer" / i, c);
+    for (int64_t i = 0; i < depth; ++i)
+      layers_.push_back(std::make_shared<Layer>(w / "encoder.layer" / i, c));
     if (c.pool == BertConfig::Pool::pooler)
       pooler_ = Linear(w / "pooler.dense", c.width, c.width);
     else
@@ -96,13 +99,24 @@ class Bert final : public Model {
   }
 
   Tensor embed_text(const Tensor& ids, const Tensor& mask) const override {
-    Tensor x = embeddings_(ids);
-    for (const Layer& layer : layers_) x = layer(std::move(x), {.key_mask = mask});
+    return embed(ids, mask, {});
+  }
+  int64_t context_width() const override { return config_.width; }
+  Tensor embed_prompt(const Tensor& ids, const Tensor& mask, const Tensor& context) const override {
+    return embed(ids, mask, context);
+  }
+
+ private:
+  Tensor embed(const Tensor& ids, const Tensor& mask, const Tensor& context) const {
+    Tensor x = embeddings_(ids, context);
+    for (const auto& layer : layers_) {
+      x = recompute(std::move(x),
+                    [layer, mask](Tensor h) { return (*layer)(std::move(h), {.key_mask = mask}); });
+    }
     x = pool(x, mask);
     return config_.normalize ? normalize(x) : x;
   }
 
- private:
   Tensor pool(const Tensor& x, const Tensor& mask) const {
     if (config_.pool == BertConfig::Pool::mean) {
       const int64_t batch = x.size(0), length = x.size(1);
@@ -122,7 +136,7 @@ class Bert final : public Model {
 
   BertConfig config_;
   Embeddings embeddings_;
-  std::vector<Layer> layers_;
+  std::vector<std::shared_ptr<Layer>> layers_;
   Linear pooler_;
   ImageProcessor processor_;
 };

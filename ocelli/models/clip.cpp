@@ -200,22 +200,11 @@ struct ClipText {
   Tensor operator()(const Tensor& ids, const Tensor& context = {}) const {
     check(ids.rank() == 2 && ids.size(1) <= positions.size(0),
           "text: ids are {} for a context of {} tokens", ids.shape(), positions.size(0));
-    Tensor x = context.defined() ? with_context(ids, context) : token_embedding(ids);  // [B, T, C]
-    x = x + positions.slice(0, 0, ids.size(1));
+    Tensor x = words_with_context(token_embedding, ids, context) +
+               positions.slice(0, 0, ids.size(1));  // [B, T, C]
     x = encoder(std::move(x), {.causal = pool.causal});
     const Tensor pooled = final_layer_norm(gather_rows(x, place_of(ids)));
     return text_projection.weight.out_features() ? text_projection(pooled) : pooled;
-  }
-
-  Tensor with_context(const Tensor& ids, const Tensor& context) const {
-    check(context.rank() == 2 && context.size(1) == width && context.size(0) + 1 < ids.size(1),
-          "text: a context of {} in ids of {} for vectors of {} numbers", context.shape(),
-          ids.shape(), width);
-    const int64_t batch = ids.size(0), count = context.size(0);
-    return cat(
-        {token_embedding(ids.slice(1, 0, 1)), context.unsqueeze(0).expand({batch, count, width}),
-         token_embedding(ids.slice(1, 1 + count, ids.size(1)))},
-        1);
   }
 };
 
@@ -251,8 +240,8 @@ class Clip final : public Model {
     return text_ ? (*text_)(ids) : Model::embed_text(ids, {});
   }
   int64_t context_width() const override { return text_ ? text_->width : 0; }
-  Tensor embed_prompt(const Tensor& ids, const Tensor& context) const override {
-    return text_ ? (*text_)(ids, context) : Model::embed_prompt(ids, context);
+  Tensor embed_prompt(const Tensor& ids, const Tensor& mask, const Tensor& context) const override {
+    return text_ ? (*text_)(ids, context) : Model::embed_prompt(ids, mask, context);
   }
   std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
     return tower().features(pixels, request);

@@ -95,6 +95,10 @@ class DualEncoder final : public Model {
   Tensor embed_text(const Tensor& ids, const Tensor& mask) const override {
     return project_text(text_features(ids, mask));
   }
+  int64_t context_width() const override { return text_ ? text_->context_width() : 0; }
+  Tensor embed_prompt(const Tensor& ids, const Tensor& mask, const Tensor& context) const override {
+    return project_text(text().embed_prompt(ids, mask, context));
+  }
   Tensor classify(const Tensor& pixels) const override { return vision().classify(pixels); }
   std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
     return vision().features(pixels, request);

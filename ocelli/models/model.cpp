@@ -16,7 +16,7 @@ TextFormat Model::text_format() const {
 Tensor Model::embed_text(const Tensor&, const Tensor&) const {
   fail(ErrorCode::unsupported, "this model has no text tower");
 }
-Tensor Model::embed_prompt(const Tensor&, const Tensor&) const {
+Tensor Model::embed_prompt(const Tensor&, const Tensor&, const Tensor&) const {
   fail(ErrorCode::unsupported, "this model's texts take no learnt context");
 }
 Similarity Model::similarity() const {

@@ -66,10 +66,10 @@ class Model {
   virtual Tensor embed_text(const Tensor& ids, const Tensor& mask) const;
   virtual Similarity similarity() const;
   // Texts with vectors in them that were learnt instead of looked up: in ids [B, T] i32 the M
-  // tokens behind the first are not read but stand for the rows of context [M, context_width()]. 0
-  // where the family has no such texts.
+  // tokens behind the first are not read but stand for the rows of context [M, context_width()];
+  // mask as embed_text has it. 0 where the family has no such texts.
   virtual int64_t context_width() const { return 0; }
-  virtual Tensor embed_prompt(const Tensor& ids, const Tensor& context) const;
+  virtual Tensor embed_prompt(const Tensor& ids, const Tensor& mask, const Tensor& context) const;
 
   // The two steps of embed_image and embed_text where a projection follows each tower, so that
   // projections can learn from what the towers have said once: -> [B, features], and

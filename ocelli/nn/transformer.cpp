@@ -33,6 +33,18 @@ Tensor mask_patches(const Tensor& patches, const Tensor& mask, const Tensor& tok
   return patches * (hidden * -1.0f + 1.0f) + token * hidden;
 }
 
+Tensor words_with_context(const Embedding& words, const Tensor& ids, const Tensor& context) {
+  if (!context.defined()) return words(ids);
+  const int64_t width = words.weight.size(1);
+  check(context.rank() == 2 && context.size(1) == width && context.size(0) + 1 < ids.size(1),
+        "text: a context of {} in ids of {} for vectors of {} numbers", context.shape(),
+        ids.shape(), width);
+  const int64_t batch = ids.size(0), count = context.size(0);
+  return cat({words(ids.slice(1, 0, 1)), context.unsqueeze(0).expand({batch, count, width}),
+              words(ids.slice(1, 1 + count, ids.size(1)))},
+             1);
+}
+
 Tensor SelfAttention::split(const Tensor& x) const {
   const int64_t inner = qkv.weight.out_features() / 3;
   return qkv(x, {.inner = true}).view({x.size(0), x.size(1), 3, heads, inner / heads});

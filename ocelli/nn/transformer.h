@@ -22,6 +22,10 @@ struct PatchEmbed {
 // and DINOv2 train. Throws unsupported for a model without that token (undefined).
 Tensor mask_patches(const Tensor& patches, const Tensor& mask, const Tensor& token);
 
+// The words of ids [B, T], with the rows of `context` [M, C] in place of the M behind the first,
+// where it is defined. -> [B, T, C]
+Tensor words_with_context(const Embedding& words, const Tensor& ids, const Tensor& context);
+
 // Multi-head self-attention over [B, N, C] on a fused query-key-value projection.
 // Vaswani et al., arXiv 1706.03762.
 struct SelfAttention {

@@ -122,8 +122,8 @@ std::unique_ptr<Model> open_for_context(const ModelFolder& folder) {
   return family.load(folder, Weights(folder.checkpoint, {.rename = family.rename(folder)}));
 }
 
-Tensor prompt_ids(const Model& model, const Tokenizer& tokenizer,
-                  const std::vector<std::string>& names, int64_t count) {
+PromptIds prompt_ids(const Model& model, const Tokenizer& tokenizer,
+                     const std::vector<std::string>& names, int64_t count) {
   const TextFormat format = model.text_format();
   const auto ends = std::ssize(tokenizer.encode(""));
   if (ends != 2) {
@@ -147,28 +147,36 @@ Tensor prompt_ids(const Model& model, const Tokenizer& tokenizer,
     longest = std::max(longest, length);
     rows.push_back(std::move(ids));
   }
-  const Tensor result = Tensor::empty({std::ssize(rows), longest}, DType::i32);
-  std::ranges::fill(result.values<int32_t>(), tokenizer.info().pad_id);
-  for (size_t i = 0; i < rows.size(); ++i)
-    std::ranges::copy(rows[i], result.data<int32_t>() + static_cast<int64_t>(i) * longest);
+  const Shape shape = {std::ssize(rows), longest};
+  PromptIds result{Tensor::empty(shape, DType::i32), Tensor::zeros(shape, DType::u8)};
+  std::ranges::fill(result.ids.values<int32_t>(), tokenizer.info().pad_id);
+  for (int64_t i = 0; i < shape[0]; ++i) {
+    const auto& row = rows[static_cast<size_t>(i)];
+    std::ranges::copy(row, result.ids.data<int32_t>() + i * longest);
+    std::fill_n(result.mask.data<uint8_t>() + i * longest, row.size(), 1);
+  }
   return result;
 }
 
-Tensor context_logits(const Model& model, const Tensor& ids, const Tensor& context,
-                      const Tensor& images) {
-  const Tensor texts = normalize(model.embed_prompt(ids, context));
-  return matmul(images, texts.transpose(0, 1), model.similarity().scale);
+Tensor context_texts(const Model& model, const PromptIds& prompts, const Tensor& context) {
+  return normalize(model.embed_prompt(prompts.ids, prompts.mask, context));
 }
 
-Learnt learn_context(const Model& model, const Tensor& ids, const Tensor& start, const Shots& shots,
-                     const Learning& learning) {
+Tensor context_logits(const Model& model, const PromptIds& prompts, const Tensor& context,
+                      const Tensor& images) {
+  return matmul(images, context_texts(model, prompts, context).transpose(0, 1),
+                model.similarity().scale);
+}
+
+Learnt learn_context(const Model& model, const PromptIds& prompts, const Tensor& start,
+                     const Shots& shots, const Learning& learning) {
   const Schedule cosine{.base = learning.lr, .total = learning.epochs};
   const int64_t steps = steps_an_epoch(shots, learning);
-  const Recompute recompute(ids.numel() > kManyTokens);
+  const Recompute recompute(prompts.ids.numel() > kManyTokens);
   return fit(start, shots.classes,
              {.logits =
                   [&](const Tensor& context, const Tensor& rows) {
-                    return context_logits(model, ids, context, embedding(rows, shots.images));
+                    return context_logits(model, prompts, context, embedding(rows, shots.images));
                   },
               .sizes = [&](int64_t step) -> StepSizes {
                 const int64_t epoch = step / steps;

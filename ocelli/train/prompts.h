@@ -32,20 +32,29 @@ struct Learnt {
 // A model through which gradients flow to a context; its own weights are the folder's.
 std::unique_ptr<Model> open_for_context(const ModelFolder& folder);
 
-// [classes, T] i32: beginning, places for `count` vectors, "NAME.", end; padded as the model wants
-// it. Throws invalid_argument naming a class that does not fit, and unsupported for a tokenizer
-// that puts other than two tokens round a text.
-Tensor prompt_ids(const Model& model, const Tokenizer& tokenizer,
-                  const std::vector<std::string>& names, int64_t count);
+// Texts with places for a context: ids [classes, T] i32, and mask [classes, T] u8, 1 where a token
+// is.
+struct PromptIds {
+  Tensor ids, mask;
+};
 
-// scale * images @ t^T, t the texts of `ids` in `context` [M, C], of length 1. -> [N, classes]
-Tensor context_logits(const Model& model, const Tensor& ids, const Tensor& context,
+// Beginning, places for `count` vectors, "NAME.", end; padded as the model wants it. Throws
+// invalid_argument naming a class that does not fit, and unsupported for a tokenizer that puts
+// other than two tokens round a text.
+PromptIds prompt_ids(const Model& model, const Tokenizer& tokenizer,
+                     const std::vector<std::string>& names, int64_t count);
+
+// Of length 1: the texts with the vectors `context` [M, C]. -> [classes, D]
+Tensor context_texts(const Model& model, const PromptIds& prompts, const Tensor& context);
+
+// scale * images @ context_texts^T -> [N, classes]
+Tensor context_logits(const Model& model, const PromptIds& prompts, const Tensor& context,
                       const Tensor& images);
 
 // CoOp's unified context from `start` on: SGD with momentum 0.9 and weight decay 5e-4; lr is 1e-5
 // in the first epoch and falls by a cosine from epoch to epoch. `model` is of open_for_context.
-Learnt learn_context(const Model& model, const Tensor& ids, const Tensor& start, const Shots& shots,
-                     const Learning& learning);
+Learnt learn_context(const Model& model, const PromptIds& prompts, const Tensor& start,
+                     const Shots& shots, const Learning& learning);
 constexpr double kContextRate = 0.002;
 constexpr int64_t kContextBatch = 32;
 // As many as the paper takes: 50 for one image a class, 100 for up to four, else 200.

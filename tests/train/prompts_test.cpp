@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <numeric>
 
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/loss.h"
+#include "ocelli/ops/recompute.h"
 #include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 #include "tests/support.h"
@@ -24,33 +26,56 @@ void expect_like(const Tensor& actual, const Tensor& expected) {
     ASSERT_NEAR(actual.data<float>()[i], expected.data<float>()[i], 1e-4f * largest) << i;
 }
 
-class Prompts : public testing::Test {
+class Golden {
+ public:
+  explicit Golden(const std::string& name)
+      : golden_(kGoldens / name / "prompts.safetensors"),
+        folder_(ModelFolder::open(kGoldens / name)) {}
+
  protected:
   Tensor load(const std::string& name) const { return golden_.load(name); }
+  Tensor load_mask() const {
+    for (const TensorInfo& info : golden_.tensors()) {
+      if (info.name == "mask") return to(load("mask"), DType::u8);
+    }
+    return {};
+  }
   void expect_losses(const Learnt& learnt, const std::string& name) const {
     expect_like(Tensor::from<float>(learnt.losses, {std::ssize(learnt.losses)}), load(name));
   }
 
-  Safetensors golden_{kGoldens / "clip_hf" / "prompts.safetensors"};
-  ModelFolder folder_ = ModelFolder::open(kGoldens / "clip_hf");
+  Safetensors golden_;
+  ModelFolder folder_;
   std::unique_ptr<Model> model_ = open_for_context(folder_);
-  Tensor ids_ = to(load("ids"), DType::i32), labels_ = to(load("labels"), DType::i32);
+  Tensor labels_ = to(load("labels"), DType::i32);
+  PromptIds ids_{to(load("ids"), DType::i32), load_mask()};
   Shots shots_{load("images"), labels_};
 };
 
-TEST_F(Prompts, LogitsAndGradientOfTheContextEqualPyTorch) {
-  const Tensor context = load("context");
-  const Tensor start = Tensor::from<float>(context.values<float>(), context.shape());
-  Tape tape;
-  tape.watch(start);
-  const Tensor logits = context_logits(*model_, ids_, start, shots_.images);
-  expect_like(logits, load("coop.logits"));
-  const Tensor loss = cross_entropy(logits, labels_);
-  EXPECT_NEAR(loss.data<float>()[0], load("coop.losses").data<float>()[0], 1e-4);
-  expect_like(tape.backward(loss)(start), load("coop.gradient"));
+class PromptContext : public Golden, public testing::TestWithParam<std::string> {
+ protected:
+  PromptContext() : Golden(GetParam()) {}
+};
+
+INSTANTIATE_TEST_SUITE_P(Models, PromptContext,
+                         testing::Values("clip_hf", "dual_vit_bert", "bert_sentence_mean"));
+
+TEST_P(PromptContext, LogitsAndGradientEqualPyTorch) {
+  for (const bool again : {false, true}) {
+    const Tensor start = clone(load("context"));
+    const Recompute recompute(again);
+    Tape tape;
+    tape.watch(start);
+    const Tensor logits = context_logits(*model_, ids_, start, shots_.images);
+    expect_like(logits, load("coop.logits"));
+    const Tensor loss = cross_entropy(logits, labels_);
+    EXPECT_NEAR(loss.data<float>()[0], load("coop.losses").data<float>()[0], 1e-4);
+    expect_like(tape.backward(loss)(start), load("coop.gradient"));
+    EXPECT_EQ(recompute.was_used(), again);
+  }
 }
 
-TEST_F(Prompts, APackedModelReadsAContextTheSame) {
+TEST_P(PromptContext, APackedModelReadsItTheSame) {
   const Family& family = find_family(folder_);
   const auto packed =
       family.load(folder_, Weights(folder_.checkpoint, {.rename = family.rename(folder_)}));
@@ -58,12 +83,18 @@ TEST_F(Prompts, APackedModelReadsAContextTheSame) {
   expect_like(context_logits(*packed, ids_, load("context"), shots_.images), load("coop.logits"));
 }
 
-TEST_F(Prompts, AContextLearnsAsPyTorchHasIt) {
+TEST_P(PromptContext, LearnsAsPyTorchHasIt) {
+  const double rate = GetParam() == "clip_hf" ? 0.02 : 5;
   const Learnt learnt = learn_context(*model_, ids_, load("context"), shots_,
-                                      {.epochs = 10, .batch = kContextBatch, .lr = 0.02});
+                                      {.epochs = 10, .batch = kContextBatch, .lr = rate});
   expect_losses(learnt, "coop.losses");
   expect_like(learnt.value, load("coop.learnt"));
 }
+
+class Prompts : public Golden, public testing::Test {
+ protected:
+  Prompts() : Golden("clip_hf") {}
+};
 
 TEST_F(Prompts, ACacheAnswersAndLearnsAsPyTorchHasIt) {
   const ImageCache cache = make_cache(shots_, 5);
@@ -90,22 +121,23 @@ TEST_F(Prompts, WhereNothingIsBetterThePapersNumbersStay) {
 
 TEST_F(Prompts, AContextThatDoesNotFitIsNamed) {
   const auto says = [&](const Shape& shape) {
-    return complaint([&] { model_->embed_prompt(ids_, Tensor::zeros(shape)); });
+    return complaint([&] { model_->embed_prompt(ids_.ids, {}, Tensor::zeros(shape)); });
   };
   EXPECT_NE(says({4, 31}).find("a context of [4, 31] in ids of [5, 12]"), std::string::npos);
   EXPECT_NE(says({11, 32}).find("a context of [11, 32]"), std::string::npos);
   const auto siglip = open_for_context(ModelFolder::open(kGoldens / "siglip"));
   EXPECT_EQ(siglip->context_width(), 0);
-  EXPECT_NE(
-      complaint([&] { siglip->embed_prompt(ids_, load("context")); }).find("no learnt context"),
-      std::string::npos);
+  EXPECT_NE(complaint([&] {
+              siglip->embed_prompt(ids_.ids, {}, load("context"));
+            }).find("no learnt context"),
+            std::string::npos);
 }
 
 TEST(PromptIds, TheNameStandsBehindThePlaces) {
   const std::filesystem::path path = kGoldens / "tokens_clip";
   const auto model = open_for_context(ModelFolder::open(path));
   const auto tokenizer = open_tokenizer(path);
-  const Tensor ids = prompt_ids(*model, *tokenizer, {"a cat", "dog"}, 3);
+  const auto [ids, mask] = prompt_ids(*model, *tokenizer, {"a cat", "dog"}, 3);
   const auto cat = tokenizer->encode("a cat."), dog = tokenizer->encode("dog.");
   EXPECT_EQ(ids.shape(), (Shape{2, std::ssize(cat) + 3}));
   const auto row = ids.values<int32_t>();
@@ -114,6 +146,8 @@ TEST(PromptIds, TheNameStandsBehindThePlaces) {
   for (int i = 1; i < 4; ++i) EXPECT_EQ(row[i], cat[1]);
   const auto second = row.subspan(static_cast<size_t>(ids.size(1)));
   EXPECT_TRUE(std::equal(dog.begin() + 1, dog.end(), second.begin() + 4));
+  const auto tokens = mask.select(0, 1).values<uint8_t>();
+  EXPECT_EQ(std::accumulate(tokens.begin(), tokens.end(), 0), std::ssize(dog) + 3);
   EXPECT_NE(complaint([&] {
               prompt_ids(*model, *tokenizer, {"dog", "a cat"}, 16);
             }).find("the class 'dog' has"),
