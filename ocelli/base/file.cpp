@@ -132,6 +132,12 @@ void AtomicFile::commit() {
   named_ = false;
 }
 
+std::filesystem::path whole_path(const std::filesystem::path& path) {
+  std::string text = std::filesystem::absolute(path).lexically_normal().string();
+  if (text.size() > 1 && text.ends_with('/')) text.pop_back();
+  return text;
+}
+
 void write_file(const std::filesystem::path& path, std::string_view contents) {
   AtomicFile file(path);
   file.write(contents);

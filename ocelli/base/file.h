@@ -40,6 +40,9 @@ class AtomicFile {
   int fd_ = -1;
 };
 
+// As indexes keep a name: absolute, without "." and "..".
+std::filesystem::path whole_path(const std::filesystem::path& path);
+
 void write_file(const std::filesystem::path& path, std::string_view contents);
 
 }  // namespace ocelli

@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 
+#include "ocelli/base/file.h"
 #include "ocelli/data/inputs.h"
 #include "ocelli/formats/tar.h"
 #include "ocelli/hub/digest.h"
@@ -191,12 +192,6 @@ class Update {
 
 }  // namespace
 
-fs::path whole_path(const fs::path& path) {
-  std::string text = fs::absolute(path).lexically_normal().string();
-  if (text.size() > 1 && text.ends_with('/')) text.pop_back();
-  return text;
-}
-
 bool look(const std::string& path, ImageRecord& record) {
   const auto facts = input_facts(path);
   if (!facts) return false;
@@ -207,8 +202,7 @@ bool look(const std::string& path, ImageRecord& record) {
 
 IndexState state_for(const OpenModel& opened, const std::string& size) {
   IndexState state;
-  std::error_code ignored;
-  state.model = fs::exists(opened.name, ignored) ? whole_path(opened.name).string() : opened.name;
+  state.model = lasting_name(opened);
   state.fingerprint = fingerprint(opened);
   state.size = size;
   state.width = opened.model->embedding_size();

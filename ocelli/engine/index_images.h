@@ -9,9 +9,6 @@
 
 namespace ocelli {
 
-// A name as the index keeps it: absolute, without "." and "..".
-std::filesystem::path whole_path(const std::filesystem::path& path);
-
 // Notes the size and time of a file, so that a later change is seen by the next run. False, with
 // errno, where there is no such file.
 bool look(const std::string& path, ImageRecord& record);
@@ -26,7 +23,7 @@ struct UpdateOptions {
   bool only_add = false;  // files that vanished stay in the index
 };
 
-// What an index made with this model begins with. A model in a folder is named by its whole path.
+// What an index made with this model begins with.
 IndexState state_for(const OpenModel& opened, const std::string& size);
 
 // Throws invalid_argument, naming both, when the vectors of an index are those of another model.

@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "ocelli/backend/cpu/isa.h"
+#include "ocelli/base/file.h"
 #include "ocelli/base/log.h"
 #include "ocelli/hub/digest.h"
 #include "ocelli/hub/resolve.h"
@@ -104,6 +105,12 @@ std::string fingerprint(const OpenModel& opened) {
   return checksum_of_samples(
       fmt::format("{} {} {}\n", opened.family->name, opened.input_size[0], opened.input_size[1]),
       *opened.folder.checkpoint);
+}
+
+std::string lasting_name(const OpenModel& opened) {
+  std::error_code ignored;
+  return std::filesystem::exists(opened.name, ignored) ? whole_path(opened.name).string()
+                                                       : opened.name;
 }
 
 PackedFor packed_for(const OpenModel& opened) {

@@ -56,6 +56,9 @@ std::array<int64_t, 2> parse_size(const std::string& text);
 // size of images. 16 hexadecimal digits.
 std::string fingerprint(const OpenModel& opened);
 
+// The name that finds it from any working directory: a model on disk by its whole path.
+std::string lasting_name(const OpenModel& opened);
+
 // What packed weights of an open model belong to.
 PackedFor packed_for(const OpenModel& opened);
 
