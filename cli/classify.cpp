@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "cli/common.h"
+#include "cli/learnt_prompts.h"
 #include "ocelli/data/inputs.h"
 #include "ocelli/engine/prompts.h"
 #include "ocelli/engine/report.h"
@@ -15,6 +16,7 @@ namespace {
 struct Classify {
   std::vector<std::string> images;
   std::string labels, templates = "none", html;
+  LearntPrompts prompts;
   int64_t top = 5;
 };
 
@@ -44,15 +46,19 @@ nlohmann::ordered_json to_json(const std::vector<ReportItem>& items) {
   return array;
 }
 
-void run(const Classify& options, Common& common) {
+Classifier open_classifier(const Classify& options, const CLI::App& command, Common& common) {
+  if (!options.prompts.folder.empty()) return options.prompts.open(command, common);
+  const auto opened = common.open();
+  if (options.labels.empty()) return Classifier(opened);
+  return Classifier(opened, read_label_list(options.labels), read_templates(options.templates),
+                    common.progress("embedding labels"));
+}
+
+void run(const Classify& options, const CLI::App& command, Common& common) {
   const std::vector<std::string> paths = list_images(options.images, std::cin);
   Common::check_output(options.html);
-  const auto opened = common.open();
-  const Classifier classifier =
-      options.labels.empty()
-          ? Classifier(opened)
-          : Classifier(opened, read_label_list(options.labels), read_templates(options.templates),
-                       common.progress("embedding labels"));
+  const Classifier classifier = open_classifier(options, command, common);
+  const OpenModel& opened = classifier.model();
   std::vector<ReportItem> items(paths.size());
   for (size_t i = 0; i < paths.size(); ++i) items[i].path = paths[i];
   const auto deliver = [&](int64_t i, const Tensor& row) {
@@ -60,12 +66,12 @@ void run(const Classify& options, Common& common) {
     if (!common.json) print_item(items[i]);
   };
   const auto errors =
-      run_images(opened->processor, paths, classifier, deliver, common.run_options("classifying"));
+      run_images(opened.processor, paths, classifier, deliver, common.run_options("classifying"));
   for (const ItemError& error : errors) items[error.index].error = error.error.what();
   if (common.json) print_json(to_json(items));
   if (!options.html.empty()) {
-    const std::string type = opened->folder.type();
-    write_html_report(options.html, opened->name + (type.empty() ? "" : " (" + type + ")"), items,
+    const std::string type = opened.folder.type();
+    write_html_report(options.html, opened.name + (type.empty() ? "" : " (" + type + ")"), items,
                       {.max_pixels = common.max_pixels});
   }
   common.report(errors);
@@ -79,6 +85,7 @@ void add_classify(CLI::App& app, Common& common) {
   common.add_images(*command, options->images);
   common.add_model(*command);
   common.add_labels(*command, options->labels, options->templates);
+  options->prompts.add(*command);
   common.add_output(*command);
   command->add_option("-k,--top", options->top, "Classes an image (default: 5)")
       ->check(CLI::PositiveNumber.description(""))
@@ -91,8 +98,9 @@ void add_classify(CLI::App& app, Common& common) {
       "  ocelli classify photo.jpg\n"
       "  ocelli classify photos/ -m google/vit-base-patch16-224 --json\n"
       "  ocelli classify photos/ -m clip-folder --labels \"a dog,a cat\" --templates openai80\n"
+      "  ocelli classify photos/ --prompts prompts/          # of ocelli train prompts -o\n"
       "  find . -name '*.jpg' | ocelli classify - --html report.html");
-  command->callback([options, &common] { run(*options, common); });
+  command->callback([options, command, &common] { run(*options, *command, common); });
 }
 
 }  // namespace ocelli::cli

@@ -1,6 +1,7 @@
 #include <fmt/format.h>
 
 #include "cli/common.h"
+#include "cli/learnt_prompts.h"
 #include "ocelli/engine/evaluate.h"
 #include "ocelli/engine/evaluate_features.h"
 #include "ocelli/engine/prompts.h"
@@ -11,18 +12,23 @@ namespace {
 
 struct Eval {
   std::string data, train, labels, templates = "none", confusion;
+  LearntPrompts prompts;
 };
 
-void classify(const Eval& options, const ClassImages& images, Common& common) {
-  Common::check_output(options.confusion);
+Classifier open_classifier(const Eval& options, const ClassImages& images, const CLI::App& command,
+                           Common& common) {
+  if (!options.prompts.folder.empty()) return options.prompts.open(command, common);
   const auto opened = common.open();
-  const bool zero_shot = !options.labels.empty() || !opened->model->has_classifier();
-  const Classifier classifier =
-      zero_shot
-          ? Classifier(opened,
-                       options.labels.empty() ? images.classes : read_label_list(options.labels),
-                       read_templates(options.templates), common.progress("embedding labels"))
-          : Classifier(opened);
+  if (options.labels.empty() && opened->model->has_classifier()) return Classifier(opened);
+  return Classifier(opened,
+                    options.labels.empty() ? images.classes : read_label_list(options.labels),
+                    read_templates(options.templates), common.progress("embedding labels"));
+}
+
+void classify(const Eval& options, const ClassImages& images, const CLI::App& command,
+              Common& common) {
+  Common::check_output(options.confusion);
+  const Classifier classifier = open_classifier(options, images, command, common);
   const Evaluation result = evaluate(classifier, images, common.run_options("evaluating"));
   const double count = static_cast<double>(std::max<int64_t>(result.count, 1));
   if (common.json) {
@@ -43,9 +49,10 @@ void classify(const Eval& options, const ClassImages& images, Common& common) {
 }
 
 void measure(const Eval& options, const ClassImages& images, Common& common) {
-  check(options.labels.empty() && options.templates == "none" && options.confusion.empty(),
-        "eval: --labels, --templates and --confusion do not go with --train, which measures "
-        "features");
+  check(options.labels.empty() && options.templates == "none" && options.confusion.empty() &&
+            options.prompts.folder.empty(),
+        "eval: --labels, --templates, --prompts and --confusion do not go with --train, which "
+        "measures features");
   const FeatureEvaluation result = evaluate_features(
       *common.open(), read_classes(options.train, "--train "), images,
       common.run_options("embedding the training images"), common.run_options("embedding images"));
@@ -69,8 +76,10 @@ void measure(const Eval& options, const ClassImages& images, Common& common) {
 }
 
 void retrieve(const Eval& options, const CaptionedImages& data, Common& common) {
-  check(options.labels.empty() && options.confusion.empty() && options.train.empty(),
-        "{}: holds captions; --labels, --confusion and --train are for classes", options.data);
+  check(options.labels.empty() && options.confusion.empty() && options.train.empty() &&
+            options.prompts.folder.empty(),
+        "{}: holds captions; --labels, --prompts, --confusion and --train are for classes",
+        options.data);
   const auto templates = read_templates(options.templates);
   const Retrieval result =
       evaluate_retrieval(*common.open(), data, templates, common.run_options("embedding images"),
@@ -115,6 +124,7 @@ void add_eval(CLI::App& app, Common& common) {
   common.add_batch(*command);
   common.add_model(*command);
   common.add_labels(*command, options->labels, options->templates);
+  options->prompts.add(*command);
   common.add_output(*command);
   command->add_option("--confusion", options->confusion, "Write the confusion matrix to this table")
       ->type_name(kFile)
@@ -123,12 +133,16 @@ void add_eval(CLI::App& app, Common& common) {
       "Examples:\n"
       "  ocelli eval photos-by-class/ -m google/vit-base-patch16-224\n"
       "  ocelli eval photos-by-class/ -m clip-folder --templates openai80 --confusion matrix.csv\n"
+      "  ocelli eval photos-by-class/ --prompts prompts/          # of ocelli train prompts -o\n"
       "  ocelli eval test/ --train train/ -m dinov2-folder\n"
       "  ocelli eval flickr8k/captions.csv -m clip-folder --json");
-  command->callback([options, &common] {
+  command->callback([options, command, &common] {
     const ImageList data = read_image_list(options->data);
     if (const auto* images = std::get_if<ClassImages>(&data)) {
-      (options->train.empty() ? classify : measure)(*options, *images, common);
+      if (options->train.empty())
+        classify(*options, *images, *command, common);
+      else
+        measure(*options, *images, common);
     } else {
       retrieve(*options, std::get<CaptionedImages>(data), common);
     }

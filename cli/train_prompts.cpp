@@ -1,6 +1,8 @@
 #include <fmt/format.h>
 
 #include "cli/common.h"
+#include "cli/learnt_prompts.h"
+#include "ocelli/engine/prompt_folder.h"
 #include "ocelli/engine/prompt_learning.h"
 #include "ocelli/engine/prompts.h"
 #include "ocelli/train/trainer.h"
@@ -74,7 +76,8 @@ void run(Prompts prompts, Common& common) {
   const auto opened = common.open();
   const PromptResult result = learn_prompts(*opened, train, test, options);
   const nlohmann::ordered_json json = to_json(result, prompts);
-  if (!prompts.output.empty()) write_prompts(*opened, result, json.dump(1) + "\n", prompts.output);
+  if (!prompts.output.empty())
+    write_prompts(*opened, result, common.size, json.dump(1) + "\n", prompts.output);
   if (common.json)
     print_json(json);
   else
@@ -83,6 +86,31 @@ void run(Prompts prompts, Common& common) {
 }
 
 }  // namespace
+
+void LearntPrompts::add(CLI::App& command) {
+  command
+      .add_option("--prompts", folder,
+                  "Classes that 'ocelli train prompts -o' has learnt, with its model where -m is "
+                  "not given")
+      ->type_name(kFolder)
+      ->excludes("--labels")
+      ->excludes("--templates")
+      ->group("Model");
+  add_choice(command, "--method", method, {"coop", "tip_adapter", "tip_adapter_f"},
+             "How --prompts tells classes (default: the best of its report)")
+      ->needs("--prompts")
+      ->group("Model");
+}
+
+Classifier LearntPrompts::open(const CLI::App& command, Common& common) const {
+  if (command.count("--model") == 0) {
+    const PromptModel own = model_of_prompts(folder);
+    common.model = own.name;
+    if (common.size.empty()) common.size = own.size;
+  }
+  const auto opened = common.open();
+  return Classifier(opened, open_prompts(*opened, folder, method));
+}
 
 void add_train_prompts(CLI::App& train, Common& common) {
   auto* command =
@@ -104,12 +132,14 @@ void add_train_prompts(CLI::App& train, Common& common) {
       ->type_name(kFile);
   command
       ->add_option("-o,--output", prompts->output,
-                   "Write context, cache and report to a new folder")
+                   "Write context, cache and report to a new folder, for classify and eval "
+                   "--prompts")
       ->type_name(kFolder);
   command->footer(
       "CoOp, Tip-Adapter and Tip-Adapter-F beside zero-shot. The model itself does not change.\n"
       "Example:\n"
-      "  ocelli train prompts photos/ -m clip-folder --shots 16 -o prompts/");
+      "  ocelli train prompts photos/ -m clip-folder --shots 16 -o prompts/\n"
+      "  ocelli classify new.jpg --prompts prompts/");
   command->callback([prompts, &common] { run(*prompts, common); });
 }
 

@@ -4,10 +4,12 @@
 #include <cmath>
 #include <numeric>
 
+#include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/reduce.h"
 
 namespace ocelli {
+
 Classifier::Classifier(std::shared_ptr<const OpenModel> opened) : opened_(std::move(opened)) {
   if (!opened_->model->has_classifier()) {
     fail(ErrorCode::unsupported, "{}: the model has no classifier{}", opened_->name,
@@ -16,17 +18,27 @@ Classifier::Classifier(std::shared_ptr<const OpenModel> opened) : opened_(std::m
   labels_ = opened_->model->labels();
 }
 
-Classifier::Classifier(std::shared_ptr<const OpenModel> opened, std::vector<std::string> labels,
+Classifier::Classifier(const std::shared_ptr<const OpenModel>& opened,
+                       const std::vector<std::string>& labels,
                        const std::vector<std::string>& templates, const Progress& progress)
-    : opened_(std::move(opened)), labels_(std::move(labels)), zero_shot_(true) {
-  classes_ = LinearWeight(embed_prompts(*opened_, labels_, templates, progress), {});
+    : Classifier(opened, {labels, embed_prompts(*opened, labels, templates, progress)}) {}
+
+Classifier::Classifier(std::shared_ptr<const OpenModel> opened, ClassPrompts prompts)
+    : opened_(std::move(opened)),
+      labels_(std::move(prompts.labels)),
+      classes_(std::move(prompts.texts), {}),
+      cache_(std::move(prompts.cache)),
+      zero_shot_(true) {
   classes_.pack();
 }
 
 Tensor Classifier::operator()(const Tensor& pixels) const {
   if (!zero_shot_) return softmax(opened_->model->classify(pixels));
-  const Tensor cosine = linear(normalize(opened_->model->embed_image(pixels)), classes_);
-  return probabilities(cosine, opened_->model->similarity());
+  const Tensor images = normalize(opened_->model->embed_image(pixels));
+  const Tensor cosine = linear(images, classes_);
+  const Similarity similarity = opened_->model->similarity();
+  return cache_ ? softmax(cache_logits(images, cosine * similarity.scale, *cache_))
+                : probabilities(cosine, similarity);
 }
 
 std::vector<Prediction> top_k(const Tensor& row, const std::vector<std::string>& labels,

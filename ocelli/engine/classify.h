@@ -3,10 +3,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "ocelli/engine/embed.h"
+#include "ocelli/train/prompts.h"
 
 namespace ocelli {
 
@@ -16,13 +18,21 @@ struct Prediction {
   float probability = 0;
 };
 
+// Classes by their texts, and by labelled images beside them.
+struct ClassPrompts {
+  std::vector<std::string> labels;
+  Tensor texts;  // [classes, D], of length 1
+  std::optional<ImageCache> cache = {};
+};
+
 class Classifier {
  public:
   // The model's own head. Throws unsupported when it has none.
   explicit Classifier(std::shared_ptr<const OpenModel> opened);
   // Zero-shot: a class is the mean of the embeddings of its label in all templates.
-  Classifier(std::shared_ptr<const OpenModel> opened, std::vector<std::string> labels,
+  Classifier(const std::shared_ptr<const OpenModel>& opened, const std::vector<std::string>& labels,
              const std::vector<std::string>& templates, const Progress& progress = {});
+  Classifier(std::shared_ptr<const OpenModel> opened, ClassPrompts prompts);
 
   const OpenModel& model() const { return *opened_; }
   // One a class.
@@ -34,6 +44,7 @@ class Classifier {
   std::shared_ptr<const OpenModel> opened_;
   std::vector<std::string> labels_;
   LinearWeight classes_;  // [classes, D], of length 1; unused with a head
+  std::optional<ImageCache> cache_;
   bool zero_shot_ = false;
 };
 

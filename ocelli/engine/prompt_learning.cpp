@@ -1,14 +1,11 @@
 #include "ocelli/engine/prompt_learning.h"
 
-#include "ocelli/base/file.h"
 #include "ocelli/data/random.h"
-#include "ocelli/engine/convert.h"
 #include "ocelli/nn/init.h"
 #include "ocelli/ops/reduce.h"
 #include "ocelli/train/prompts.h"
 
 namespace ocelli {
-namespace {
 
 void check_learns_prompts(const OpenModel& opened) {
   check_has_text(opened);
@@ -25,6 +22,8 @@ void check_learns_prompts(const OpenModel& opened) {
     refuse(fmt::format("the texts of {} take no learnt context; those of clip and bert do",
                        opened.family->name));
 }
+
+namespace {
 
 Tensor classes_of(const LabelledRows& known) {
   const Tensor classes = Tensor::empty({std::ssize(known.class_of)}, DType::i32);
@@ -80,6 +79,7 @@ class Episodes {
     result.context_vectors = learnt.value;
     result.first_loss = learnt.losses.front();
     result.last_loss = learnt.losses.back();
+    result.texts = ensemble_;
     result.keys = images.keys;
     result.learnt_keys = keys;
     result.values = images.values;
@@ -139,29 +139,6 @@ PromptResult learn_prompts(const OpenModel& opened, const ClassImages& train,
   result.cache = estimate(run.cache);
   result.learnt_cache = estimate(run.learnt_cache);
   return result;
-}
-
-void write_prompts(const OpenModel& opened, const PromptResult& result, const std::string& report,
-                   const std::filesystem::path& output) {
-  std::filesystem::create_directories(output);
-  std::map<std::string, std::string> about = {{"format", "pt"},
-                                              {"model", opened.name},
-                                              {"family", opened.family->name},
-                                              {"fingerprint", fingerprint(opened)}};
-  auto context = about, cache = about;
-  context["tokens"] = std::to_string(result.context_vectors.size(0));
-  context["class_position"] = "end";
-  cache["classes"] = nlohmann::json(result.labels).dump();
-  cache["alpha"] = fmt::format("{}", result.alpha);
-  cache["beta"] = fmt::format("{}", result.beta);
-  write_safetensors(output / "context.safetensors",
-                    std::vector<NamedTensor>{{"context", result.context_vectors}}, context);
-  write_safetensors(
-      output / "cache.safetensors",
-      std::vector<NamedTensor>{
-          {"keys", result.keys}, {"learnt_keys", result.learnt_keys}, {"values", result.values}},
-      cache);
-  write_file(output / "report.json", report);
 }
 
 }  // namespace ocelli

@@ -2,7 +2,6 @@
 // names alone.
 #pragma once
 
-#include <filesystem>
 #include <optional>
 #include <string>
 #include <vector>
@@ -29,6 +28,7 @@ struct PromptResult {
   std::vector<ItemError> errors;
   // Of the first episode.
   Tensor context_vectors;               // [M, C]
+  Tensor texts;                         // [classes, D], of the ensemble
   Tensor keys, learnt_keys, values;     // [N, D], [N, D], [N, classes]
   float alpha = 0, beta = 0;            // of both caches
   float first_loss = 0, last_loss = 0;  // of the context
@@ -36,18 +36,15 @@ struct PromptResult {
 
 constexpr const char* kSingleTemplate = "a photo of a {}.";
 
+// Throws unsupported for a model without two towers, with a sigmoid in place of a softmax, or whose
+// texts take no context.
+void check_learns_prompts(const OpenModel& opened);
+
 // Zero-shot by kSingleTemplate and by the ensemble, and what learn_context, choose_sharpness and
 // learn_keys (train/prompts.h) make of the drawn images; the caches stand beside the ensemble.
-// Without `test`, the images that an episode leaves are asked. Throws unsupported for a model
-// without two towers, with a sigmoid in place of a softmax, or whose texts take no context, and
-// invalid_argument as run_probe does.
+// Without `test`, the images that an episode leaves are asked. Throws what check_learns_prompts()
+// throws, and invalid_argument as run_probe does.
 PromptResult learn_prompts(const OpenModel& opened, const ClassImages& train,
                            const std::optional<ClassImages>& test, const PromptOptions& options);
-
-// A new folder: context.safetensors ("context"), cache.safetensors ("keys", "learnt_keys",
-// "values"), both with the model's name and fingerprint and what belongs to the vectors as
-// metadata, and `report` as report.json.
-void write_prompts(const OpenModel& opened, const PromptResult& result, const std::string& report,
-                   const std::filesystem::path& output);
 
 }  // namespace ocelli

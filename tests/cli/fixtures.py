@@ -27,8 +27,14 @@ def read_safetensors(path):
             for name, entry in header.items()}
 
 
-def write_safetensors(path, tensors):
-    header, position = {}, 0
+def safetensors_metadata(path):
+    data = pathlib.Path(path).read_bytes()
+    (length,) = struct.unpack("<Q", data[:8])
+    return json.loads(data[8:8 + length])["__metadata__"]
+
+
+def write_safetensors(path, tensors, metadata=None):
+    header, position = {"__metadata__": metadata} if metadata else {}, 0
     for name, (dtype, shape, data) in sorted(tensors.items()):
         header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [position, position + len(data)]}
         position += len(data)
@@ -64,6 +70,16 @@ def clip(name="clip"):
     config["text_config"].update(vocab_size=len(tokens), bos_token_id=len(tokens) - 2,
                                  eos_token_id=len(tokens) - 1, pad_token_id=len(tokens) - 1)
     (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def dual_encoder():
+    """The golden of a ViT beside a BERT with a tokenizer of letters."""
+    folder = pathlib.Path("dual_encoder")
+    shutil.copytree(GOLDENS / "dual_vit_bert", folder)
+    letters = "abcdefghijklmnopqrstuvwxyz"
+    (folder / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", ".", *letters, *("##" + letter for letter in letters)]))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
     return folder
 
 
