@@ -115,7 +115,7 @@ void Loader::Work::check_options() {
   check(!options.multi_crop || (!options.transform && !options.mixup && !options.erasing),
         "loader: multi_crop goes with neither a transform, mixup nor erasing");
   const auto all = dataset->size();
-  if (!all || !options.drop_last) return;
+  if (!all || !options.sampling.drop_last) return;
   const int64_t samples = epoch_size(options.sampling, *all);
   check(samples >= options.batch_size,
         "the batch of {} is larger than the {} samples of the data{}; take a smaller batch",
@@ -182,7 +182,7 @@ std::shared_ptr<Loader::Work::Slot> Loader::Work::plan() {
       slot->wanted.push_back(*index);
     }
     const bool full = std::ssize(slot->wanted) == options.batch_size;
-    if (full || (!options.drop_last && !slot->wanted.empty())) {
+    if (full || (!options.sampling.drop_last && !slot->wanted.empty())) {
       ++number;
       allocate(*slot);
       return slot;
@@ -343,7 +343,8 @@ std::optional<int64_t> Loader::num_batches() const {
   const auto size = work_->dataset->size();
   if (!size && o.sampling.epoch_size == 0) return std::nullopt;
   const int64_t samples = epoch_size(o.sampling, size.value_or(0));
-  return o.drop_last ? samples / o.batch_size : (samples + o.batch_size - 1) / o.batch_size;
+  return o.sampling.drop_last ? samples / o.batch_size
+                              : (samples + o.batch_size - 1) / o.batch_size;
 }
 
 std::vector<BadSample> Loader::bad_samples() const {

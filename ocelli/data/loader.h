@@ -30,7 +30,6 @@ struct LoaderOptions {
   std::optional<BlockMasks> masks;
   // Labels must lie below; 0: the dataset's own number of classes, where it is known.
   int64_t num_classes = 0;
-  bool drop_last = false;  // leaves out a last batch that is not full
   int threads = num_threads();
   int64_t prefetch = 3;  // batches in memory besides the one in use
 };

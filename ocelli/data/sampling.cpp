@@ -55,7 +55,8 @@ int64_t place_of(const Sampling& s, int64_t number) {
 }
 
 int64_t epoch_size(const Sampling& sampling, int64_t size) {
-  return (total_size(sampling, size) + sampling.world - 1) / sampling.world;
+  const int64_t total = total_size(sampling, size);
+  return (sampling.drop_last ? total : total + sampling.world - 1) / sampling.world;
 }
 
 Order epoch_order(const Sampling& s, int64_t size, int64_t epoch) {

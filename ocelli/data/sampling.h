@@ -15,6 +15,9 @@ struct Sampling {
   // This process is `rank` of `world`. Ranks take turns (place_of), and all get the same number:
   // the first samples come again at the end where it does not come out even (DistributedSampler).
   int64_t rank = 0, world = 1;
+  // Leaves out the samples that the ranks cannot share evenly, and the loader a last batch that is
+  // not full, so that there are as many batches as on one rank.
+  bool drop_last = false;
   // Repeated augmentation (arXiv 1901.09335, DeiT): every sample stands `repeats` times in a row
   // before the ranks take turns; the epoch keeps its length (rounded down to 256 samples).
   int64_t repeats = 1;

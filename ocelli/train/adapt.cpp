@@ -77,7 +77,7 @@ class Adaptation final : public Objective {
         target_(std::move(target)),
         recipe_(recipe),
         weak_(training_loader(recipe, processor)) {
-    weak_.drop_last = true;
+    weak_.sampling.drop_last = true;
     strong_ = weak_;
     const auto& a = recipe.adapt;
     strong_.transform =
@@ -167,7 +167,7 @@ Trained train_adapt(TrainableModel& model, const ClassifierData& source,
   const std::unique_ptr<Model> built = model.build();
   const ImageProcessor& processor = built->image_processor();
   LoaderOptions loading = classifier_loader(source, recipe, processor);
-  loading.drop_last = true;  // so many as come of the target
+  loading.sampling.drop_last = true;  // so many as come of the target
   Adaptation objective(model, classification(source, recipe, processor), std::move(target), recipe,
                        processor);
   return train(model, objective, source.train, loading, recipe, options);

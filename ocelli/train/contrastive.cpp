@@ -232,7 +232,7 @@ Trained train_contrastive(TrainableModel& model, const CaptionData& data,
   Contrastive objective(data, test_loader(recipe, processor), tokenizer, recipe, processor,
                         options.ranks);
   LoaderOptions loading = training_loader(recipe, processor);
-  loading.drop_last = true;  // a smaller batch has fewer texts to choose from
+  loading.sampling.drop_last = true;  // a smaller batch has fewer texts to choose from
   return train(model, objective, data.train, loading, recipe, options);
 }
 

@@ -301,7 +301,7 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
   loading.batch_size = recipe.batch;
   loading.sampling.seed = recipe.seed;
   loading.processor = ImageProcessor().with_size(1, 1);
-  loading.drop_last = true;  // a smaller batch has fewer texts to choose from
+  loading.sampling.drop_last = true;  // a smaller batch has fewer texts to choose from
   return train(model, objective, std::make_shared<Indices>(data.train), loading, recipe, options);
 }
 

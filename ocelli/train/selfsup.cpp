@@ -50,7 +50,7 @@ LoaderOptions views_of(const TrainRecipe& recipe, const Model& model) {
   loading.batch_size = recipe.batch;
   loading.sampling.seed = recipe.seed;
   loading.processor = model.image_processor();
-  loading.drop_last = true;
+  loading.sampling.drop_last = true;
   loading.multi_crop = MultiCrop{.global_crops_size = s.global_crops_size,
                                  .local_crops_size = s.local_crops_size,
                                  .global_crops_scale = {s.global_crops_from, 1},

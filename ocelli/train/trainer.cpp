@@ -357,8 +357,8 @@ int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading) {
   const int64_t each = epoch_size(loading.sampling, *size);
   check(loading.batch_size <= each,
         "train: a batch of {} is larger than the {} samples of an epoch", loading.batch_size, each);
-  return loading.drop_last ? each / loading.batch_size
-                           : (each + loading.batch_size - 1) / loading.batch_size;
+  return loading.sampling.drop_last ? each / loading.batch_size
+                                    : (each + loading.batch_size - 1) / loading.batch_size;
 }
 
 LoaderOptions part_of_rank(LoaderOptions loading, const Ranks& ranks) {

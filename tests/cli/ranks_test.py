@@ -77,6 +77,14 @@ class Ranks(Case):
                 self.assert_near(f"{centring}{ranks}", f"{centring}1")
         self.json("embed", "photos/coffee", "-m", "centring4/checkpoints/step-00000012/teacher", "-o", "e.npy")
 
+    def test_what_does_not_fill_a_batch_is_left_out_by_all_ranks(self):
+        rows = [f"photos/{name}/{i}_{image}\ta {name} {i}" for name, image in CLASSES.items() for i in range(4)][:11]
+        pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
+        arguments = ["contrastive", "captions.tsv", "-m", fixtures.clip(), "-b", "4", "--epochs", "5", "--lr", "1e-3"]
+        self.run_program("train", *arguments, "-o", "1")
+        self.ranks(2, *arguments, "-o", "2")
+        self.assert_near("2", "1")
+
     def test_killed_ranks_go_on_as_if_undisturbed(self):
         arguments = ["classify", "photos", "-m", VIT, *FAST, "--epochs", "30", "--set", "average=0.9"]
         self.ranks(2, *arguments, "-o", "whole")

@@ -186,7 +186,7 @@ TEST_F(DatasetTest, ShardsThroughTheLoaderAndBack) {
   EXPECT_FALSE(resumed.next());
   EXPECT_NE(resumed.next()->indices, batches[0]);
   options.batch_size = 30;
-  options.drop_last = true;
+  options.sampling.drop_last = true;
   Loader large(data, options);
   expect_error(ErrorCode::invalid_argument, {"the batch of 30 is larger than the 21 samples"},
                [&] { large.next(); });

@@ -234,18 +234,24 @@ TEST_F(LoaderTest, DropLastAndTheLastBatch) {
   std::vector<int64_t> sizes;
   while (const auto batch = kept.next()) sizes.push_back(batch->size());
   EXPECT_EQ(sizes, (std::vector<int64_t>{8, 8, 4}));
-  o.drop_last = true;
+  o.sampling.drop_last = true;
   Loader dropped(data(), o);
   EXPECT_EQ(dropped.num_batches(), 2);
   sizes.clear();
   while (const auto batch = dropped.next()) sizes.push_back(batch->size());
   EXPECT_EQ(sizes, (std::vector<int64_t>{8, 8}));
+  o.batch_size = 2;
+  o.sampling.world = 6;  // 12 of 20 samples are in a batch of all ranks
+  Loader shared(data(), o);
+  EXPECT_EQ(shared.num_batches(), 1);
+  EXPECT_TRUE(shared.next());
+  EXPECT_FALSE(shared.next());
 }
 
 TEST_F(LoaderTest, OptionsThatDoNotGo) {
   LoaderOptions o = options();
   o.batch_size = 21;
-  o.drop_last = true;
+  o.sampling.drop_last = true;
   expect_error(ErrorCode::invalid_argument,
                {"the batch of 21 is larger than the 20 samples of the data"},
                [&] { Loader(data(), o); });
