@@ -166,13 +166,20 @@ bool RunFolder::is_better() const {
 
 void RunFolder::checkpoint(int64_t step, const json& state,
                            const std::function<void(const fs::path& folder)>& write) {
-  if (checkpoints_->last() && step == step_) return;
   json saved = {{"step", step}, {"state", state}, {"metric_lines", metrics_->count()}};
   if (latest_ && std::isfinite(*latest_)) saved["metric"] = *latest_;
-  checkpoints_->save(step, is_better(), [&](const fs::path& folder) {
-    write(folder);
+  const auto write_state = [&](const fs::path& folder) {
     write_file(folder / kState, saved.dump(1) + "\n");
-  });
+  };
+  if (const auto last = checkpoints_->last(); last && step == step_) {
+    write_state(*last);
+    if (is_better()) checkpoints_->mark_best(*last);
+  } else {
+    checkpoints_->save(step, is_better(), [&](const fs::path& folder) {
+      write(folder);
+      write_state(folder);
+    });
+  }
   if (is_better()) best_ = latest_;
   step_ = step;
   state_ = state;

@@ -52,8 +52,8 @@ class RunFolder {
   void log(int64_t step, std::span<const Metric> values, std::span<const Metric> passing = {});
 
   // `write` puts the model and the optimiser's state into a folder; `state`, the random numbers'
-  // and the loader's, goes into its state.json. A second one of the same step changes nothing.
-  // Fails as Checkpoints::save.
+  // and the loader's, goes into its state.json. A second one of the same step, whose metrics came
+  // later, changes that alone. Fails as Checkpoints::save.
   void checkpoint(int64_t step, const nlohmann::json& state,
                   const std::function<void(const std::filesystem::path& folder)>& write);
 

@@ -64,6 +64,10 @@ class Training {
 
   Trained operator()() {
     try {
+      if (!evaluated_) {
+        evaluate();
+        checkpoint();
+      }
       while (step_ < total_) advance();
       if (run_) {
         run_->write_report();
@@ -123,6 +127,7 @@ class Training {
     if (average_) average_->load(checkpoint / "training" / "average");
     step_ = found.at("step").get<int64_t>();
     const nlohmann::json& state = found.at("state");
+    evaluated_ = state.value("evaluated", true);
     return {state.at("epoch").get<int64_t>(), state.at("batch").get<int64_t>()};
   }
 
@@ -286,8 +291,10 @@ class Training {
 
   void evaluate() {
     if (!run_) return;
+    evaluated_ = false;  // a stop here is made up for after --resume
     const std::unique_ptr<Model> built = (average_ ? *average_ : model_).build();
     log(objective_.evaluate(*built), {});
+    evaluated_ = true;
   }
 
   void log(const std::vector<Metric>& values, const std::vector<Metric>& passing) {
@@ -300,7 +307,10 @@ class Training {
     if (!run_) return;
     const LoaderState at = loader_->state();
     run_->checkpoint(step_,
-                     {{"epoch", at.epoch}, {"batch", at.batch}, {"fixed_weights", checksums()}},
+                     {{"epoch", at.epoch},
+                      {"batch", at.batch},
+                      {"evaluated", evaluated_},
+                      {"fixed_weights", checksums()}},
                      [&](const fs::path& folder) {
                        const fs::path training = folder / "training";
                        fs::create_directories(training);
@@ -344,6 +354,7 @@ class Training {
   std::unique_ptr<TrainableModel> average_;
   std::unique_ptr<Loader> loader_;
   int64_t step_ = 0;
+  bool evaluated_ = true;  // the latest epoch that is over
   double norm_ = 0;
   std::map<std::string, double> last_;
 };

@@ -312,6 +312,22 @@ class Train(Case):
         error = self.run_program(*clip, "-o", "c", "--distill", VIT, status=69).stderr
         self.assertIn("no text tower", error)
 
+    def test_an_evaluation_that_was_stopped_is_made_up_for(self):
+        photographs("held_out", 200)
+        arguments = ["classify", "photos", "--test", "held_out", "-m", VIT, *FAST, "--epochs", "2"]
+        self.run_program("train", *arguments, "-o", "whole")
+        file = pathlib.Path("stopped/metrics.jsonl")
+        process = subprocess.Popen([PROGRAM, "train", *arguments, "-o", "stopped"], env=self.environment, stderr=subprocess.DEVNULL)
+        while not file.exists() or file.read_bytes().count(b"\n") < 3:
+            self.assertIsNone(process.poll())
+            time.sleep(0.005)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(timeout=60), 130)
+        self.assertEqual(len(metrics("stopped")), 3)  # steps, and no test
+        self.run_program("train", "--resume", "-o", "stopped")
+        for name in "metrics.jsonl", "checkpoints/best":
+            self.assertEqual(pathlib.Path("stopped", name).read_bytes(), pathlib.Path("whole", name).read_bytes())
+
     def test_adapts_to_images_without_labels(self):
         photographs("held_out", 1)
         target = pathlib.Path("target")

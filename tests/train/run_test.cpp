@@ -106,12 +106,19 @@ TEST(RunFolder, MarksTheBestThatAKillLeftUnmarked) {
   EXPECT_EQ(read_file(folder / "run/checkpoints/best"), "step-00000002\n");
 }
 
-TEST(RunFolder, ASecondCheckpointOfAStepChangesNothing) {
+TEST(RunFolder, ASecondCheckpointOfAStepAddsWhatWasMeasuredSince) {
   const TempFolder folder;
-  RunFolder run(folder / "run", kConfig, false);
-  checkpoint(run, 1, 0.4);
-  run.checkpoint(1, {{"rng", 99}}, [](const fs::path&) { FAIL(); });
-  EXPECT_EQ(run.state()["rng"], 1);
+  {
+    RunFolder run(folder / "run", kConfig, false);
+    checkpoint(run, 1, 0.4);
+    run.checkpoint(2, {{"rng", 2}}, [](const fs::path&) {});
+    run.log(2, std::vector<Metric>{{"top1", 0.9}});
+    run.checkpoint(2, {{"rng", 99}}, [](const fs::path&) { FAIL(); });
+  }
+  const RunFolder run(folder / "run", kConfig, true);
+  EXPECT_EQ(run.state()["rng"], 99);
+  EXPECT_EQ(run.best_checkpoint(), folder / "run/checkpoints/step-00000002");
+  EXPECT_EQ(read_metrics(folder / "run/metrics.jsonl").back().step, 2);
 }
 
 TEST(RunFolder, AFailedCheckpointLeavesTheOldOne) {
