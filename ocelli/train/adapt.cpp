@@ -9,6 +9,7 @@
 #include "ocelli/ops/reduce.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/ops/tape.h"
+#include "ocelli/train/across_ranks.h"
 #include "ocelli/train/loading.h"
 
 namespace ocelli {
@@ -48,7 +49,7 @@ Tensor coral_loss(const Tensor& a, const Tensor& b) {
 
 AdaptationLosses adaptation_losses(const Model& student, const Model& teacher,
                                    const DomainBatch& batch, double threshold,
-                                   float label_smoothing) {
+                                   float label_smoothing, const Ranks& ranks) {
   AdaptationLosses losses;
   Tensor targets;
   {
@@ -61,7 +62,7 @@ AdaptationLosses adaptation_losses(const Model& student, const Model& teacher,
   const bool soft = batch.labels.dtype() == DType::f32;
   losses.source = cross_entropy(source, batch.labels, soft ? 0 : label_smoothing);
   losses.target = cross_entropy(target, targets);
-  losses.coral = coral_loss(source, target);
+  losses.coral = coral_loss(gather(ranks, source), gather(ranks, target));
   return losses;
 }
 
@@ -71,12 +72,13 @@ class Adaptation final : public Objective {
  public:
   Adaptation(const TrainableModel& model, std::unique_ptr<Objective> classification,
              std::shared_ptr<const Dataset> target, const TrainRecipe& recipe,
-             const ImageProcessor& processor)
+             const ImageProcessor& processor, const Ranks& ranks)
       : classification_(std::move(classification)),
         teacher_(model.folder()),
         target_(std::move(target)),
         recipe_(recipe),
-        weak_(training_loader(recipe, processor)) {
+        ranks_(ranks),
+        weak_(part_of_rank(training_loader(recipe, processor), ranks)) {
     weak_.sampling.drop_last = true;
     strong_ = weak_;
     const auto& a = recipe.adapt;
@@ -87,10 +89,10 @@ class Adaptation final : public Objective {
   }
 
   Tensor loss(const TrainableModel&, const Model& model, const Batch& batch, int64_t) override {
-    const AdaptationLosses losses =
-        adaptation_losses(model, *teacher_.build(),
-                          {batch.images, batch.labels, next(*weak_views_), next(*strong_views_)},
-                          recipe_.adapt.threshold, static_cast<float>(recipe_.label_smoothing));
+    const AdaptationLosses losses = adaptation_losses(
+        model, *teacher_.build(),
+        {batch.images, batch.labels, next(*weak_views_), next(*strong_views_)},
+        recipe_.adapt.threshold, static_cast<float>(recipe_.label_smoothing), ranks_);
     const auto number = [](const Tensor& x) { return double{x.data<float>()[0]}; };
     parts_ = {{"source_loss", number(losses.source)},
               {"target_loss", number(losses.target)},
@@ -144,6 +146,7 @@ class Adaptation final : public Objective {
   TrainableModel teacher_;
   std::shared_ptr<const Dataset> target_;
   const TrainRecipe& recipe_;
+  const Ranks& ranks_;
   LoaderOptions weak_, strong_;
   std::unique_ptr<Loader> weak_views_, strong_views_;
   std::vector<Metric> parts_;
@@ -154,7 +157,6 @@ class Adaptation final : public Objective {
 Trained train_adapt(TrainableModel& model, const ClassifierData& source,
                     std::shared_ptr<const Dataset> target, const TrainRecipe& recipe,
                     const TrainOptions& options) {
-  refuse_ranks(options.ranks, "adapt");
   check(recipe.lora.rank == 0, "lora.rank is {}; adaptation learns all weights", recipe.lora.rank);
   check(recipe.accumulate == 1, "accumulate is {}; in adaptation a step is one batch",
         recipe.accumulate);
@@ -169,7 +171,7 @@ Trained train_adapt(TrainableModel& model, const ClassifierData& source,
   LoaderOptions loading = classifier_loader(source, recipe, processor);
   loading.sampling.drop_last = true;  // so many as come of the target
   Adaptation objective(model, classification(source, recipe, processor), std::move(target), recipe,
-                       processor);
+                       processor, options.ranks);
   return train(model, objective, source.train, loading, recipe, options);
 }
 

@@ -16,17 +16,17 @@ struct DomainBatch {
 };
 
 struct AdaptationLosses {
-  Tensor source;  // cross entropy with the labels
-  Tensor target;  // mean over all target images of the cross entropy with the teacher's class of
-                  // the weak view, for the strong one, 0 where the teacher's probability is below
-                  // the threshold: FixMatch, Sohn et al., arXiv 2001.07685
-  Tensor coral;     // of the logits of source and strong target images
+  Tensor source;    // cross entropy with the labels
+  Tensor target;    // mean over all target images of the cross entropy with the teacher's class of
+                    // the weak view, for the strong one, 0 where the teacher's probability is below
+                    // the threshold: FixMatch, Sohn et al., arXiv 2001.07685
+  Tensor coral;     // of the logits of source and strong target images, of all ranks
   double used = 0;  // share of target images above the threshold
 };
 
 AdaptationLosses adaptation_losses(const Model& student, const Model& teacher,
                                    const DomainBatch& batch, double threshold,
-                                   float label_smoothing = 0);
+                                   float label_smoothing = 0, const Ranks& ranks = ocelli::ranks());
 
 // loss = source + adapt.target_weight * target + adapt.coral_weight * coral. The teacher is an
 // average of the student (Tarvainen and Valpola, arXiv 1703.01780); its model folder is teacher/ in

@@ -77,6 +77,33 @@ class Ranks(Case):
                 self.assert_near(f"{centring}{ranks}", f"{centring}1")
         self.json("embed", "photos/coffee", "-m", "centring4/checkpoints/step-00000012/teacher", "-o", "e.npy")
 
+    def adapt(self):
+        target = pathlib.Path("target")
+        target.mkdir()
+        for i, image in enumerate([*CLASSES.values()] * 3):
+            (target / f"{i}_{image}").symlink_to(fixtures.IMAGES / image)
+        return ["adapt", "photos", "target", "--test", "photos", "-m", VIT, *FAST, "--lr", "1e-3", "--set", "adapt.threshold=0.34"]
+
+    def test_domains_are_compared_over_all_ranks(self):
+        arguments = [*self.adapt(), "--epochs", "4"]
+        self.run_program("train", *arguments, "-o", "1")
+        self.assertTrue(any(line.get("target_used", 0) > 0 for line in metrics("1")))
+        for ranks in 2, 4:  # of nine target images, eight are in batches of four
+            self.ranks(ranks, *arguments, "-o", str(ranks))
+            self.assert_near(str(ranks), "1")
+        self.json("classify", "photos", "-m", "4/checkpoints/step-00000012/teacher")
+
+    def test_adapting_ranks_stop_and_go_on_as_if_undisturbed(self):
+        arguments = [*self.adapt(), "--epochs", "12", "--set", "checkpoints.every_epochs=1000"]
+        self.ranks(2, *arguments, "-o", "whole")
+        process = self.start_and_learn(2, *arguments)
+        process.send_signal(signal.SIGUSR1)
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 130)
+        self.assert_stopped()
+        self.ranks(2, "--resume", "-o", "run")
+        self.assertEqual(pathlib.Path("run/metrics.jsonl").read_bytes(), pathlib.Path("whole/metrics.jsonl").read_bytes())
+
     def test_what_does_not_fill_a_batch_is_left_out_by_all_ranks(self):
         rows = [f"photos/{name}/{i}_{image}\ta {name} {i}" for name, image in CLASSES.items() for i in range(4)][:11]
         pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
@@ -158,7 +185,6 @@ class Ranks(Case):
         for arguments, status, message in [
                 (["classify", "photos", "-m", VIT, "-b", "3", "-o", "a"], 64, "a batch of 3 does not divide among 2 ranks"),
                 (["classify", "none", "-m", VIT, "-o", "a"], 66, "none"),
-                (["adapt", "photos", "photos", "-m", VIT, "-o", "a"], 69, "adapt runs in one process"),
                 (["knn", "photos", "-m", VIT], 69, "a probe runs in one process"),
                 (["prompts", "photos", "-m", VIT], 69, "learning prompts runs in one process")]:
             self.assertIn(message, self.ranks(2, *arguments, status=status).stderr)
