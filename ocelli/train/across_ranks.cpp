@@ -1,9 +1,11 @@
 #include "ocelli/train/across_ranks.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/reduce.h"
+#include "ocelli/ops/shape.h"
 #include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 
@@ -53,6 +55,30 @@ Tensor gather(const Ranks& ranks, const Tensor& x) {
                  });
   }
   return all;
+}
+
+Tensor gather_rows(const Ranks& ranks, const std::vector<Tensor>& mine) {
+  if (ranks.size() == 1) return cat(mine, 0);
+  const Tensor rows = mine.empty() ? Tensor::zeros({0, 0}) : contiguous(cat(mine, 0));
+  const float shape[] = {static_cast<float>(rows.size(0)), static_cast<float>(rows.size(1))};
+  const Tensor shapes = Tensor::empty({ranks.size(), 2});
+  ranks.gather(shape, shapes.values<float>());
+  int64_t most = 0, width = 0;
+  for (int64_t r = 0; r < ranks.size(); ++r) {
+    most = std::max(most, static_cast<int64_t>(shapes.data<float>()[2 * r]));
+    width = std::max(width, static_cast<int64_t>(shapes.data<float>()[2 * r + 1]));
+  }
+  check(most > 0, "no rank has a row");
+  const Tensor padded = Tensor::zeros({most, width});
+  std::ranges::copy(rows.values<float>(), padded.values<float>().begin());
+  const Tensor all = Tensor::empty({ranks.size() * most, width});
+  ranks.gather(padded.values<float>(), all.values<float>());
+  std::vector<Tensor> parts;
+  for (int64_t r = 0; r < ranks.size(); ++r) {
+    const auto count = static_cast<int64_t>(shapes.data<float>()[2 * r]);
+    if (count > 0) parts.push_back(all.slice(0, r * most, r * most + count));
+  }
+  return cat(parts, 0);
 }
 
 }  // namespace ocelli

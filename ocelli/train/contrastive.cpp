@@ -220,7 +220,6 @@ Trained train_contrastive(TrainableModel& model, const CaptionData& data,
                           const Tokenizer& tokenizer, const TrainRecipe& recipe,
                           const TrainOptions& options) {
   if (!model.folder().towers.empty()) {
-    refuse_ranks(options.ranks, "projections over two towers");
     return train_projections(model, data, tokenizer, recipe, options);
   }
   const std::unique_ptr<Model> built = model.build();

@@ -14,6 +14,7 @@
 #include "ocelli/ops/reduce.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
+#include "ocelli/train/across_ranks.h"
 
 namespace ocelli {
 namespace {
@@ -30,42 +31,52 @@ struct Features {
 
 class Towers {
  public:
-  Towers(const ModelFolder& folder, const Tokenizer& tokenizer)
+  Towers(const ModelFolder& folder, const Tokenizer& tokenizer, const Ranks& ranks)
       : weights_(folder.checkpoint, {.rename = find_family(folder).rename(folder)}),
         model_(find_family(folder).load(folder, weights_)),
-        tokenizer_(tokenizer) {}
+        tokenizer_(tokenizer),
+        ranks_(ranks) {}
 
   const Model& model() const { return *model_; }
   const Weights& weights() const { return weights_; }
 
-  // An image that stands in several rows of a table, with a caption each, is computed once.
+  // An image that stands in several rows of a table, with a caption each, is computed once. Each
+  // rank computes a share of the samples, and all get the whole.
   Features operator()(const Dataset& data, bool captions, const Progress& progress) const {
     Features result;
     std::map<std::string, int64_t> rows;
-    std::vector<Tensor> images;
-    std::vector<std::string> texts;
     const int64_t count = data.size().value_or(0);
     check(count > 0, "train: tables and folders have features, not shards");
     for (int64_t i = 0; i < count; ++i) {
+      const int64_t row = rows.emplace(data.id(i), rows.size()).first->second;
+      result.image_of.push_back(row);
+      result.texts_of.resize(rows.size());
+      result.texts_of[static_cast<size_t>(row)].push_back(i);
+    }
+    std::vector<Tensor> images;
+    std::vector<std::string> texts;
+    const int64_t begin = count * ranks_.rank() / ranks_.size(),
+                  end = count * (ranks_.rank() + 1) / ranks_.size();
+    for (int64_t i = begin; i < end; ++i) {
       throw_if_cancelled();
       const Sample sample = data.get(i);
-      const auto [row, fresh] = rows.emplace(data.id(i), rows.size());
-      if (fresh) {
+      const int64_t row = result.image_of[static_cast<size_t>(i)];
+      if (result.texts_of[static_cast<size_t>(row)].front() == i) {
         const Tensor pixels = preprocess(model_->image_processor(), sample.image).unsqueeze(0);
         images.push_back(model_->image_features(pixels));
       }
-      result.image_of.push_back(row->second);
-      result.texts_of.resize(rows.size());
-      result.texts_of[static_cast<size_t>(row->second)].push_back(i);
       texts.push_back(sample.caption);
-      if (progress) progress(i + 1, count);
+      if (progress) progress(i + 1 - begin, end - begin);
     }
-    result.images = cat(images, 0);
-    if (captions) result.texts = of_texts(texts);
+    result.images = gather_rows(ranks_, images);
+    if (captions) result.texts = gather_rows(ranks_, by_batches(texts));
     return result;
   }
 
-  Tensor of_texts(const std::vector<std::string>& texts) const {
+  Tensor of_texts(const std::vector<std::string>& texts) const { return cat(by_batches(texts), 0); }
+
+ private:
+  std::vector<Tensor> by_batches(const std::vector<std::string>& texts) const {
     constexpr size_t kBatch = 64;
     std::vector<Tensor> rows;
     for (size_t begin = 0; begin < texts.size(); begin += kBatch) {
@@ -75,13 +86,13 @@ class Towers {
                        std::span(texts).subspan(begin, std::min(kBatch, texts.size() - begin)));
       rows.push_back(model_->text_features(tokens.ids, to(tokens.mask, DType::u8)));
     }
-    return cat(rows, 0);
+    return rows;
   }
 
- private:
   Weights weights_;
   std::unique_ptr<Model> model_;
   const Tokenizer& tokenizer_;
+  const Ranks& ranks_;
 };
 
 // Rows of a table of features, each number zero with probability `dropout`, the rest scaled up.
@@ -213,27 +224,32 @@ class Indices final : public Dataset {
 
 class Locked final : public Objective {
  public:
-  Locked(Features train, Features test, std::optional<Classes> classes, const TrainRecipe& recipe)
+  // `whole` are the batches of all ranks together.
+  Locked(Features train, Features test, std::optional<Classes> classes, const TrainRecipe& recipe,
+         std::shared_ptr<const Dataset> dataset, const LoaderOptions& whole)
       : train_(std::move(train)),
         test_(std::move(test)),
         classes_(std::move(classes)),
-        recipe_(recipe) {}
+        recipe_(recipe),
+        dataset_(std::move(dataset)),
+        whole_(whole) {}
 
-  Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
+  // A step is short, and each rank computes all of it.
+  Tensor loss(const TrainableModel& trained, const Model& model, const Batch&,
               int64_t step) override {
+    const std::vector<int64_t> indices = batch_of(step);
     std::vector<int64_t> rows;
-    for (const int64_t index : batch.indices)
-      rows.push_back(train_.image_of[static_cast<size_t>(index)]);
+    for (const int64_t index : indices) rows.push_back(train_.image_of[static_cast<size_t>(index)]);
     Rng rng = keyed_rng({recipe_.seed, kFeatures, static_cast<uint64_t>(step)});
     const auto& dropout = recipe_.projections;
     const Tensor images =
         model.project_image(pick(train_.images, rows, dropout.image_dropout, rng));
-    const Tensor captions = pick(train_.texts, batch.indices, dropout.text_dropout, rng);
+    const Tensor captions = pick(train_.texts, indices, dropout.text_dropout, rng);
     if (dropout.caption_mix > 0) mix(captions, rows, rng);
     const Tensor texts = model.project_text(captions);
     const Tensor loss = contrastive_loss(trained, images, texts);
     if (!classes_) return loss;
-    return loss + classes_->loss(trained, model, batch.size(), rng) *
+    return loss + classes_->loss(trained, model, std::ssize(indices), rng) *
                       static_cast<float>(recipe_.classes.weight);
   }
 
@@ -248,6 +264,18 @@ class Locked final : public Objective {
   std::string best() const override { return test_.texts.defined() ? "test_recall5" : ""; }
 
  private:
+  std::vector<int64_t> batch_of(int64_t step) {
+    const int64_t steps = steps_per_epoch(*dataset_, whole_), epoch = step / steps;
+    if (epoch != epoch_) {
+      epoch_ = epoch;
+      order_.clear();
+      const Order order = dataset_->order(whole_.sampling, epoch);
+      while (const std::optional<int64_t> index = order()) order_.push_back(*index);
+    }
+    const auto begin = order_.begin() + step % steps * whole_.batch_size;
+    return {begin, begin + whole_.batch_size};
+  }
+
   // t <- t + u (t' - t), t' of any caption of the image
   void mix(const Tensor& captions, const std::vector<int64_t>& images, Rng& rng) const {
     for (size_t i = 0; i < images.size(); ++i) {
@@ -263,6 +291,10 @@ class Locked final : public Objective {
   Features train_, test_;
   std::optional<Classes> classes_;
   const TrainRecipe& recipe_;
+  std::shared_ptr<const Dataset> dataset_;
+  LoaderOptions whole_;
+  int64_t epoch_ = -1;
+  std::vector<int64_t> order_;  // of epoch_
 };
 
 }  // namespace
@@ -284,7 +316,7 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
   std::optional<Classes> classes;
   Features train_features, test_features;
   {
-    const Towers towers(whole, tokenizer);
+    const Towers towers(whole, tokenizer, options.ranks);
     train_features = towers(*data.train, true, options.progress);
     if (data.test) test_features = towers(*data.test, true, options.progress);
     if (recipe.classes.weight > 0) {
@@ -296,13 +328,15 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
       if (recipe.classes.as_hidden) classes->begin_hidden(model);
     }
   }
-  Locked objective(std::move(train_features), std::move(test_features), std::move(classes), recipe);
   LoaderOptions loading;
   loading.batch_size = recipe.batch;
   loading.sampling.seed = recipe.seed;
   loading.processor = ImageProcessor().with_size(1, 1);
   loading.sampling.drop_last = true;  // a smaller batch has fewer texts to choose from
-  return train(model, objective, std::make_shared<Indices>(data.train), loading, recipe, options);
+  const auto indices = std::make_shared<Indices>(data.train);
+  Locked objective(std::move(train_features), std::move(test_features), std::move(classes), recipe,
+                   indices, loading);
+  return train(model, objective, indices, loading, recipe, options);
 }
 
 }  // namespace ocelli

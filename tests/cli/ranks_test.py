@@ -9,7 +9,7 @@ import unittest
 
 import fixtures
 from support import PROGRAM, VIT, Case
-from train_test import CLASSES, FAST, metrics, photographs, selfsup_model
+from train_test import CLASSES, FAST, metrics, photographs, selfsup_model, written_text
 
 MODULE = pathlib.Path(PROGRAM).parent / "libocelli_mpi.so"
 
@@ -103,6 +103,17 @@ class Ranks(Case):
         self.assert_stopped()
         self.ranks(2, "--resume", "-o", "run")
         self.assertEqual(pathlib.Path("run/metrics.jsonl").read_bytes(), pathlib.Path("whole/metrics.jsonl").read_bytes())
+
+    def test_projections_of_shared_features_learn_as_in_one_process(self):
+        rows = [f"photos/{name}/0_{image}\ta {name} {i}" for name, image in CLASSES.items() for i in range(4)][:11]
+        pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
+        arguments = ["contrastive", "captions.tsv", "--test", "captions.tsv", "--image", str(fixtures.GOLDENS / "vit_hf_classifier"), "--text",
+                     written_text(), "--lock-image", "--lock-text", "-b", "4", "--epochs", "6", "--lr", "0.003", "--set", "projections.caption_mix=0.5",
+                     "projections.image_dropout=0.1", "classes.weight=0.1"]
+        self.run_program("train", *arguments, "-o", "1")
+        for ranks in 2, 4:  # of four, the third has captions alone
+            self.ranks(ranks, *arguments, "-o", str(ranks))
+            self.assert_near(str(ranks), "1")
 
     def test_what_does_not_fill_a_batch_is_left_out_by_all_ranks(self):
         rows = [f"photos/{name}/{i}_{image}\ta {name} {i}" for name, image in CLASSES.items() for i in range(4)][:11]

@@ -40,6 +40,19 @@ def selfsup_model():
     return ["-m", "tiny", "-b", "4"] + [word for key, value in sets.items() for word in ("--set", f"selfsup.{key}={value}")]
 
 
+def vocabulary():
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *CLASSES]
+    pathlib.Path("text/vocab.txt").write_text("\n".join(words) + "\n")
+    pathlib.Path("text/tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
+    return words
+
+
+def written_text():
+    shutil.copytree(fixtures.GOLDENS / "bert_hf", "text")
+    vocabulary()
+    return "text"
+
+
 class Train(Case):
     def setUp(self):
         super().setUp()
@@ -209,21 +222,10 @@ class Train(Case):
         rows = [f"photos/{name}/0_{image}\ta {name}" for name, image in CLASSES.items()]
         pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
 
-    def vocabulary(self):
-        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", *CLASSES]
-        pathlib.Path("text/vocab.txt").write_text("\n".join(words) + "\n")
-        pathlib.Path("text/tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer", "do_lower_case": true}')
-        return words
-
-    def written_text(self):
-        shutil.copytree(fixtures.GOLDENS / "bert_hf", "text")
-        self.vocabulary()
-        return "text"
-
     def begun_text(self):
         """A BERT that has a configuration, a vocabulary and no weights."""
         pathlib.Path("text").mkdir()
-        words = self.vocabulary()
+        words = vocabulary()
         pathlib.Path("text/config.json").write_text(json.dumps(
             {"model_type": "bert", "hidden_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 48,
              "max_position_embeddings": 16, "vocab_size": len(words)}))
@@ -264,7 +266,7 @@ class Train(Case):
 
     def test_projections_over_two_folders(self):
         self.captions()
-        self.written_text()
+        written_text()
         width = json.loads(pathlib.Path("text/config.json").read_text())["hidden_size"]
         begin = ["contrastive", "captions.tsv", "--image", fixtures.GOLDENS / "vit_hf_classifier", "--text", "text", "--lock-image",
                  "--lock-text", "-b", "3", "--epochs", "60", "--lr", "0.003", "--set", f"projections.width={width}", "projections.hidden=6",
@@ -416,7 +418,7 @@ class Train(Case):
 
     def test_a_run_goes_on_upon_the_same_weights_alone(self):
         self.captions()
-        text, clip = self.written_text(), fixtures.clip()
+        text, clip = written_text(), fixtures.clip()
         fixtures.vit("base")
         shutil.copytree(fixtures.GOLDENS / "vit_hf_classifier", "image")
         shutil.copytree(clip, "teacher")
