@@ -224,32 +224,30 @@ class Indices final : public Dataset {
 
 class Locked final : public Objective {
  public:
-  // `whole` are the batches of all ranks together.
-  Locked(Features train, Features test, std::optional<Classes> classes, const TrainRecipe& recipe,
-         std::shared_ptr<const Dataset> dataset, const LoaderOptions& whole)
+  Locked(Features train, Features test, std::optional<Classes> classes, const TrainRecipe& recipe)
       : train_(std::move(train)),
         test_(std::move(test)),
         classes_(std::move(classes)),
-        recipe_(recipe),
-        dataset_(std::move(dataset)),
-        whole_(whole) {}
+        recipe_(recipe) {}
 
-  // A step is short, and each rank computes all of it.
-  Tensor loss(const TrainableModel& trained, const Model& model, const Batch&,
+  // A step is too short to be shared out.
+  bool takes_whole_batches() const override { return true; }
+
+  Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
               int64_t step) override {
-    const std::vector<int64_t> indices = batch_of(step);
     std::vector<int64_t> rows;
-    for (const int64_t index : indices) rows.push_back(train_.image_of[static_cast<size_t>(index)]);
+    for (const int64_t index : batch.indices)
+      rows.push_back(train_.image_of[static_cast<size_t>(index)]);
     Rng rng = keyed_rng({recipe_.seed, kFeatures, static_cast<uint64_t>(step)});
     const auto& dropout = recipe_.projections;
     const Tensor images =
         model.project_image(pick(train_.images, rows, dropout.image_dropout, rng));
-    const Tensor captions = pick(train_.texts, indices, dropout.text_dropout, rng);
+    const Tensor captions = pick(train_.texts, batch.indices, dropout.text_dropout, rng);
     if (dropout.caption_mix > 0) mix(captions, rows, rng);
     const Tensor texts = model.project_text(captions);
     const Tensor loss = contrastive_loss(trained, images, texts);
     if (!classes_) return loss;
-    return loss + classes_->loss(trained, model, std::ssize(indices), rng) *
+    return loss + classes_->loss(trained, model, batch.size(), rng) *
                       static_cast<float>(recipe_.classes.weight);
   }
 
@@ -264,18 +262,6 @@ class Locked final : public Objective {
   std::string best() const override { return test_.texts.defined() ? "test_recall5" : ""; }
 
  private:
-  std::vector<int64_t> batch_of(int64_t step) {
-    const int64_t steps = steps_per_epoch(*dataset_, whole_), epoch = step / steps;
-    if (epoch != epoch_) {
-      epoch_ = epoch;
-      order_.clear();
-      const Order order = dataset_->order(whole_.sampling, epoch);
-      while (const std::optional<int64_t> index = order()) order_.push_back(*index);
-    }
-    const auto begin = order_.begin() + step % steps * whole_.batch_size;
-    return {begin, begin + whole_.batch_size};
-  }
-
   // t <- t + u (t' - t), t' of any caption of the image
   void mix(const Tensor& captions, const std::vector<int64_t>& images, Rng& rng) const {
     for (size_t i = 0; i < images.size(); ++i) {
@@ -291,10 +277,6 @@ class Locked final : public Objective {
   Features train_, test_;
   std::optional<Classes> classes_;
   const TrainRecipe& recipe_;
-  std::shared_ptr<const Dataset> dataset_;
-  LoaderOptions whole_;
-  int64_t epoch_ = -1;
-  std::vector<int64_t> order_;  // of epoch_
 };
 
 }  // namespace
@@ -328,15 +310,13 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
       if (recipe.classes.as_hidden) classes->begin_hidden(model);
     }
   }
+  Locked objective(std::move(train_features), std::move(test_features), std::move(classes), recipe);
   LoaderOptions loading;
   loading.batch_size = recipe.batch;
   loading.sampling.seed = recipe.seed;
   loading.processor = ImageProcessor().with_size(1, 1);
   loading.sampling.drop_last = true;  // a smaller batch has fewer texts to choose from
-  const auto indices = std::make_shared<Indices>(data.train);
-  Locked objective(std::move(train_features), std::move(test_features), std::move(classes), recipe,
-                   indices, loading);
-  return train(model, objective, indices, loading, recipe, options);
+  return train(model, objective, std::make_shared<Indices>(data.train), loading, recipe, options);
 }
 
 }  // namespace ocelli

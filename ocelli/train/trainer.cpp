@@ -170,8 +170,8 @@ class Training {
     for (const auto& [name, part] : objective_.parts()) {
       values.emplace_back(name, mean_over(ranks_, part));
     }
-    log(values,
-        {{"images_per_second", static_cast<double>(mean.images * ranks_.size()) / took.count()}});
+    const int64_t images = mean.images * (objective_.takes_whole_batches() ? 1 : ranks_.size());
+    log(values, {{"images_per_second", static_cast<double>(images) / took.count()}});
     if (options_.progress) options_.progress(step_, total_);
     if (step_ % steps_per_epoch_ == 0) evaluate();
     if (step_ % every_ == 0 || step_ == total_) checkpoint();
@@ -389,8 +389,10 @@ void refuse_ranks(const Ranks& ranks, const std::string& task) {
 
 Trained train(TrainableModel& model, Objective& objective, std::shared_ptr<const Dataset> dataset,
               LoaderOptions loading, const TrainRecipe& recipe, const TrainOptions& options) {
+  LoaderOptions part = part_of_rank(loading, options.ranks);
   return Training(model, objective, std::move(dataset),
-                  part_of_rank(std::move(loading), options.ranks), recipe, options)();
+                  objective.takes_whole_batches() ? std::move(loading) : std::move(part), recipe,
+                  options)();
 }
 
 }  // namespace ocelli

@@ -29,6 +29,8 @@ class Objective {
     (void)step;
     return usual;
   }
+  // Of several ranks each computes its part of a batch, or where this is true, all of it.
+  virtual bool takes_whole_batches() const { return false; }
   // The mean loss of a batch, one number. `model` is built from `trained` under the Tape.
   virtual Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
                       int64_t step) = 0;
@@ -56,7 +58,7 @@ struct TrainOptions {
   backend::Precision precision = backend::Precision::f32;  // of matrix products
   std::string config;      // all of config.toml; a run is resumed with the same
   Progress progress = {};  // in steps
-  // With several, each computes its part of every batch; rank 0 writes the run and measures.
+  // Of several, rank 0 writes the run and measures.
   const Ranks& ranks = ocelli::ranks();
 };
 
