@@ -1,6 +1,5 @@
-"""`ocelli train classify` on a few photographs and a tiny model. usage: train_test.py OCELLI"""
+"""Runs of `ocelli train` on a few photographs and tiny models. usage: train_test.py OCELLI"""
 import json
-import os
 import pathlib
 import random
 import shutil
@@ -53,6 +52,11 @@ def written_text():
     return "text"
 
 
+def captions():
+    rows = [f"photos/{name}/0_{image}\ta {name}" for name, image in CLASSES.items()]
+    pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
+
+
 class Train(Case):
     def setUp(self):
         super().setUp()
@@ -74,142 +78,9 @@ class Train(Case):
         self.assertEqual(self.json("runs", "run")[0]["status"], "finished")
         self.assertIn("test_top1", pathlib.Path("run/report.html").read_text())
 
-    def test_probes_learn_and_the_classifier_opens(self):
-        photographs("held_out", 1)
-        for probe in ("linear", "prototype"):
-            result = self.json("train", probe, "photos", "--test", "held_out", "-m", VIT, "-o", probe)
-            self.assertEqual({key: result[key] for key in ("top1", "interval", "episodes", "train", "count", "classes", "failed")},
-                             {"top1": 1, "interval": 0, "episodes": 1, "train": 12, "count": 3, "classes": 3, "failed": 0})
-            found = self.json("classify", "held_out", "-m", probe, "--top", "1")
-            self.assertEqual([image["predictions"][0]["label"] for image in found], list(CLASSES))
-        for probe in ("linear", "knn", "prototype"):
-            few = ("train", probe, "photos", "-m", VIT, "--shots", "1", "--episodes", "5", "--features", "patch-mean")
-            result = self.json(*few)
-            self.assertEqual([result[key] for key in ("top1", "episodes", "shots", "train", "count")], [1, 5, 1, 3, 9])
-            self.assertEqual(self.json(*few), result)
-
-    def test_probes_bad_input(self):
-        photographs("held_out", 1)
-        for arguments, status, message in [
-                (["linear", "photos", "-m", VIT], 64, "--test"),
-                (["linear", "photos", "-m", VIT, "--shots", "5"], 64, "the class 'camera' has 4 images"),
-                (["knn", "photos", "-m", VIT, "--shots", "4"], 64, "leaves no image to test on"),
-                (["linear", "photos", "--test", "held_out", "-m", VIT, "-o", "photos"], 64, "is there already"),
-                (["linear", "photos", "--test", "held_out", "-m", VIT, "-o", "x", "--features", "cls"], 64, "leave out --features"),
-                (["linear", "photos", "--test", "held_out", "-m", fixtures.clip(), "-o", "x"], 69, "no classifier")]:
-            self.assertIn(message, self.run_program("train", *arguments, status=status).stderr)
-        self.assertFalse(pathlib.Path("x").exists())
-
-    def test_prompts_learn_and_are_written(self):
-        photographs("held_out", 1)
-        clip = fixtures.clip()
-        command = ("train", "prompts", "photos", "--test", "held_out", "-m", clip, "--shots", "2", "--episodes", "2", "--context", "4",
-                   "--epochs", "60")
-        result = self.json(*command, "-o", "prompts")
-        self.assertEqual({key: result[key] for key in ("templates", "context", "episodes", "shots", "train", "count", "classes", "failed")},
-                         {"templates": "openai80", "context": 4, "episodes": 2, "shots": 2, "train": 6, "count": 3, "classes": 3, "failed": 0})
-        self.assertEqual(list(result)[:5], ["zero_shot", "zero_shot_ensemble", "coop", "tip_adapter", "tip_adapter_f"])
-        self.assertLess(result["coop"]["last_loss"], result["coop"]["first_loss"])
-        self.assertEqual((result["tip_adapter"]["top1"], result["tip_adapter_f"]["top1"]), (1, 1))  # the same photographs
-        self.assertEqual(self.json(*command), result)
-        self.assertEqual(json.loads(pathlib.Path("prompts/report.json").read_text()), result)
-        self.assertEqual(fixtures.read_safetensors("prompts/context.safetensors")["context"][:2], ("F32", [4, 32]))
-        cache = fixtures.read_safetensors("prompts/cache.safetensors")
-        self.assertEqual({name: shape for name, (_, shape, _) in cache.items()},
-                         {"texts": [3, 24], "keys": [6, 24], "learnt_keys": [6, 24], "values": [6, 3]})
-        header = pathlib.Path("prompts/context.safetensors").read_bytes()[:600]
-        self.assertIn(b'"tokens":"4"', header)
-        self.assertIn(b'/clip"', header)
-        table = self.run_program(*command).stdout
-        self.assertRegex(table, r"Tip-Adapter-F +100.00 \+- 0.00 %")
-        self.assertIn("top-1 of 3 images of 3 classes, from 6 labelled, episodes: 2", table)
-
-    def test_learnt_prompts_name_classes(self):
-        shutil.copytree("photos", "turned")  # a class under another's name, so that not all can be right
-        pathlib.Path("turned/camera/0_camera.png").rename("turned/coffee/turned.png")
-        for model in (fixtures.clip(), fixtures.dual_encoder()):
-            folder = f"prompts_of_{model}"
-            report = self.json("train", "prompts", "photos", "--test", "turned", "-m", model, "--shots", "2", "--episodes", "1",
-                               "--context", "4", "--epochs", "60", "-o", folder)
-            for method in ("coop", "tip_adapter", "tip_adapter_f"):
-                found = self.json("eval", "turned", "--prompts", folder, "--method", method)
-                self.assertEqual((found["top1"], found["count"]), (report[method]["top1"], report["count"]), (model, method))
-            best = max(report[method]["top1"] for method in ("coop", "tip_adapter", "tip_adapter_f"))
-            self.assertEqual(self.json("eval", "turned", "--prompts", folder, "-m", model)["top1"], best)
-            found = self.json("classify", "photos/coffee/0_coffee.png", "--prompts", folder, "--method", "tip_adapter")
-            self.assertEqual(found[0]["predictions"][0]["label"], "coffee")
-            self.assertAlmostEqual(sum(each["probability"] for each in found[0]["predictions"]), 1, places=5)
-            for gone, method in (("cache.safetensors", "coop"), ("report.json", "coop")):
-                pathlib.Path(folder, gone).unlink()
-                self.assertEqual(self.json("eval", "turned", "--prompts", folder)["top1"], report[method]["top1"])
-
-    def test_learnt_prompts_bad_input(self):
-        clip = fixtures.clip()
-        self.json("train", "prompts", "photos", "-m", clip, "--shots", "2", "--episodes", "1", "--context", "4", "--epochs", "1",
-                  "--templates", "none", "-o", "prompts")
-        shutil.move(clip, "moved")
-        header = fixtures.safetensors_metadata("prompts/cache.safetensors")
-        self.captions()
-
-        def damaged(name, tensors={}, file="cache", **metadata):
-            shutil.copytree("prompts", name)
-            path = f"{name}/{file}.safetensors"
-            old = {**fixtures.read_safetensors(path), **tensors}
-            fields = {**fixtures.safetensors_metadata(path), **metadata}
-            fixtures.write_safetensors(path, {key: value for key, value in old.items() if value},
-                                       {key: value for key, value in fields.items() if value is not None})
-            return ["-m", "moved", "--prompts", name, "--method", "coop" if file == "context" else "tip_adapter_f"]
-
-        pathlib.Path("empty").mkdir()
-        for arguments, status, message in [
-                (["--prompts", "prompts", "--labels", "a,b"], 64, "--labels excludes --prompts"),
-                (["--prompts", "prompts", "--templates", "none"], 64, "--templates excludes --prompts"),
-                (["--method", "coop"], 64, "--method requires --prompts"),
-                (["--prompts", "prompts", "--method", "cooop"], 64, "--method"),
-                (["--prompts", "prompts"], 66, "/clip"),
-                (["--prompts", "empty"], 66, "empty: holds neither cache.safetensors nor context.safetensors"),
-                (["--prompts", "prompts", "-m", "moved", "--size", "48"], 64, f"(weights {header['fingerprint']}), not with moved at 48x48"),
-                (["--prompts", "prompts", "-m", VIT], 64, "learnt with the model"),
-                (damaged("a", {"keys": None, "learnt_keys": ("F32", [1, 3], b"\0" * 12)}), 65,
-                 "a/cache.safetensors: the tensor 'learnt_keys' is [1, 3], not [N, 24]"),
-                (damaged("b", {"learnt_keys": ("F32", [0, 24], b"")}), 65, "the tensor 'learnt_keys' is [0, 24]"),
-                (damaged("c", {"values": ("F32", [6, 2], b"\0" * 48)}), 65, "the tensor 'values' is [6, 2], not [6, 3]"),
-                (damaged("d", {"texts": ("F32", [72], b"\0" * 288)}), 65, "the tensor 'texts' is [72], not [3, 24]"),
-                (damaged("e", {"texts": None}), 66, "e/cache.safetensors: tensor texts is missing"),
-                (damaged("f", {"texts": ("F32", [3, 24], b"\xff" * 288)}), 65, "the tensor 'texts' has NaN or infinity"),
-                (damaged("g", alpha="much"), 65, "g/cache.safetensors: 'alpha' in the metadata is 'much', no number"),
-                (damaged("h", beta=None), 65, "h/cache.safetensors: the metadata has no 'beta'"),
-                (damaged("i", classes='{"a": "camera"}'), 65, "i/cache.safetensors: 'classes' in the metadata is no list of names"),
-                (damaged("j", classes='["camera", 2]'), 65, "'classes' in the metadata is no list of names"),
-                (damaged("k", classes='["camera"'), 65, "'classes' in the metadata is no list of names"),
-                (damaged("l", {"context": ("F32", [4, 31], b"\0" * 496)}, "context"), 65,
-                 "l/context.safetensors: the tensor 'context' is [4, 31], not [N, 32]"),
-                (damaged("m", {"context": ("F32", [40, 32], b"\0" * 5120)}, "context"), 64, "the text tower takes 16")]:
-            self.assertIn(message, self.run_program("classify", "photos", *arguments, status=status).stderr)
-        for arguments, message in [(["photos", "--train", "photos"], "do not go with --train"),
-                                   (["captions.tsv"], "holds captions; --labels, --prompts")]:
-            self.assertIn(message, self.run_program("eval", *arguments, "-m", "moved", "--prompts", "prompts", status=64).stderr)
-
-    def test_prompts_bad_input(self):
-        clip, siglip = fixtures.clip(), fixtures.GOLDENS / "tokens_siglip"
-        few = ["--shots", "2", "--context", "4"]
-        pathlib.Path("no_label.txt").write_text("a photo\n")
-        for arguments, status, message in [
-                (["-m", VIT], 69, "texts need a model with a text tower"),
-                (["-m", fixtures.GOLDENS / "tokens_clip"], 69, "the image tower is missing"),
-                (["-m", siglip], 69, "this model has a sigmoid a pair"),
-                (["-m", clip], 64, "the class 'camera' has 7 tokens, 25 with the context of 16 and both ends; the text tower takes 16"),
-                (["-m", clip, "--context", "4", "--shots", "5"], 64, "--shots 5: the class 'camera' has 4 images"),
-                (["-m", clip, "--context", "4", "--shots", "4"], 64, "leaves no image to test on"),
-                (["-m", clip, *few, "--templates", "openai81"], 66, "--templates openai81"),
-                (["-m", clip, *few, "--templates", "no_label.txt"], 64, "has no {} for the label"),
-                (["-m", clip, *few, "-o", "photos"], 64, "is there already"),
-                (["-m", clip, "--context", "0"], 64, "--context")]:
-            self.assertIn(message, self.run_program("train", "prompts", "photos", *arguments, status=status).stderr)
-
     def test_captions_find_their_images(self):
         clip = fixtures.clip()
-        self.captions()
+        captions()
         result = self.json("train", "contrastive", "captions.tsv", "--test", "captions.tsv", "-m", clip, "-o", "run",
                            "--epochs", "60", "--lr", "0.003", "-b", "3")
         self.assertEqual(result["metrics"]["test_recall1"], 1)
@@ -217,10 +88,6 @@ class Train(Case):
         self.json("match", "photos/coffee/0_coffee.png", "--texts", "captions.tsv", "-m", result["checkpoint"])
         error = self.run_program("train", "contrastive", "captions.tsv", "-m", VIT, "-o", "b", "-b", "3", status=66).stderr
         self.assertIn("no tokenizer", error)
-
-    def captions(self):
-        rows = [f"photos/{name}/0_{image}\ta {name}" for name, image in CLASSES.items()]
-        pathlib.Path("captions.tsv").write_text("image\tcaption\n" + "\n".join(rows) + "\n")
 
     def begun_text(self):
         """A BERT that has a configuration, a vocabulary and no weights."""
@@ -232,7 +99,7 @@ class Train(Case):
         return "text"
 
     def test_two_towers_become_a_model(self):
-        self.captions()
+        captions()
         new = ["train", "contrastive", "captions.tsv", "--image", VIT, "--text", self.begun_text(), "-b", "3", "--lr", "0.003"]
         result = self.json(*new, "--test", "captions.tsv", "-o", "run", "--epochs", "100")
         self.assertEqual(result["metrics"]["test_recall1"], 1)
@@ -257,7 +124,7 @@ class Train(Case):
         self.json("train", "contrastive", "captions.tsv", "-m", tower, "--lock-text", "-o", "more", "-b", "3", "--epochs", "1")
 
     def test_a_new_dual_encoder_killed_ends_as_if_undisturbed(self):
-        self.captions()
+        captions()
         start = ["train", "contrastive", "captions.tsv", "--image", VIT, "--text", self.begun_text(), "--lock-image", "-b", "3",
                  "--epochs", "30"]
         self.json(*start, "-o", "whole")
@@ -265,7 +132,7 @@ class Train(Case):
         self.assert_same("step-00000030", "model.safetensors")
 
     def test_projections_over_two_folders(self):
-        self.captions()
+        captions()
         written_text()
         width = json.loads(pathlib.Path("text/config.json").read_text())["hidden_size"]
         begin = ["contrastive", "captions.tsv", "--image", fixtures.GOLDENS / "vit_hf_classifier", "--text", "text", "--lock-image",
@@ -287,7 +154,7 @@ class Train(Case):
         self.assertIn("projections.hidden", error)
 
     def test_by_chunks_the_batch_is_as_large(self):
-        self.captions()
+        captions()
         model = fixtures.clip()
         for chunk in ("0", "2"):
             self.json("train", "contrastive", "captions.tsv", "-m", model, "-o", chunk, "-b", "3", "--epochs", "4",
@@ -306,7 +173,7 @@ class Train(Case):
         self.assertAlmostEqual(taught["loss"], taught["task_loss"] + taught["distill_loss"], places=5)
         error = self.train("-o", "b", "--distill", fixtures.GOLDENS / "vit_hf_classifier", status=69).stderr
         self.assertIn("does not know the class 'camera'", error)
-        self.captions()
+        captions()
         model = fixtures.clip()
         clip = ["train", "contrastive", "captions.tsv", "-m", model, "-b", "3", "--epochs", "2"]
         taught = self.json(*clip, "-o", "two", "--distill", model)["metrics"]
@@ -417,7 +284,7 @@ class Train(Case):
                          "training/average/model.safetensors")
 
     def test_a_run_goes_on_upon_the_same_weights_alone(self):
-        self.captions()
+        captions()
         text, clip = written_text(), fixtures.clip()
         fixtures.vit("base")
         shutil.copytree(fixtures.GOLDENS / "vit_hf_classifier", "image")
