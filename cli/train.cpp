@@ -108,7 +108,8 @@ TrainableModel begin_with(const Train& train, const Common& common) {
     return TrainableModel(open_or_begin(common.resolve(common.model), seed));
   check(!train.image.empty() && !train.text.empty() && train.task == "contrastive",
         "train: --image and --text go together, and with contrastive");
-  const ProjectionSizes sizes = {train.recipe.projections.width, train.recipe.projections.hidden};
+  const auto& p = train.recipe.projections;
+  const ProjectionSizes sizes = {p.width, p.hidden, p.image_size};
   const bool sigmoid = train.loss == "siglip";
   const auto image = common.resolve(train.image), text = common.resolve(train.text);
   if (train.lock_image && train.lock_text) {  // they stay in their folders

@@ -53,7 +53,8 @@ struct Projection {
 // Without towers, where projections learn alone, it projects their features.
 class DualEncoder final : public Model {
  public:
-  DualEncoder(std::unique_ptr<Model> vision, std::unique_ptr<Model> text, const Weights& w)
+  DualEncoder(std::unique_ptr<Model> vision, std::unique_ptr<Model> text, const Weights& w,
+              const std::optional<ImageProcessor>& processor)
       : vision_(std::move(vision)),
         text_(std::move(text)),
         visual_projection_(w / "visual_projection"),
@@ -67,17 +68,17 @@ class DualEncoder final : public Model {
       const int64_t width = vision_->embedding_size();
       pooler_ = Linear(w / "vision_model.pooler.dense", width, width);
     }
+    if (vision_) {
+      processor_ = processor.value_or(vision_->image_processor());
+      size_ = processor ? processor->output_size() : vision_->native_size();
+    }
     similarity_.scale = std::exp(contiguous(w.get("logit_scale")).data<float>()[0]);
     similarity_.sigmoid = w.has("logit_bias");
     if (similarity_.sigmoid) similarity_.bias = contiguous(w.get("logit_bias")).data<float>()[0];
   }
 
-  const ImageProcessor& image_processor() const override {
-    return vision_ ? vision_->image_processor() : no_processor_;
-  }
-  std::array<int64_t, 2> native_size() const override {
-    return vision_ ? vision_->native_size() : std::array<int64_t, 2>{0, 0};
-  }
+  const ImageProcessor& image_processor() const override { return processor_; }
+  std::array<int64_t, 2> native_size() const override { return size_; }
   int64_t embedding_size() const override { return visual_projection_.width(); }
   int64_t depth() const override { return vision_ ? vision_->depth() : 0; }
   bool has_classifier() const override { return vision_ && vision_->has_classifier(); }
@@ -127,7 +128,8 @@ class DualEncoder final : public Model {
   Linear pooler_;
   Projection visual_projection_, text_projection_;
   Similarity similarity_;
-  ImageProcessor no_processor_;
+  ImageProcessor processor_;
+  std::array<int64_t, 2> size_ = {0, 0};
 };
 
 bool matches(const ModelFolder& folder) {
@@ -159,7 +161,12 @@ std::unique_ptr<Model> load_tower(const std::optional<ModelFolder>& tower, const
 std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
   auto vision = load_tower(folder.tower(kVision, kVisionConfig), w / "vision_model");
   auto text = load_tower(folder.tower(kText, kTextConfig), w / "text_model");
-  return std::make_unique<DualEncoder>(std::move(vision), std::move(text), w);
+  // Of towers in one folder the vision tower reads it.
+  std::optional<ImageProcessor> processor;
+  if (folder.processor && !folder.towers.empty()) {
+    processor = ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
+  }
+  return std::make_unique<DualEncoder>(std::move(vision), std::move(text), w, processor);
 }
 
 Tensor random_matrix(int64_t rows, int64_t columns, Rng& rng, float gain = 1) {
@@ -172,16 +179,26 @@ Tensor unit_matrix(int64_t size) {
   return matrix;
 }
 
-// The numbers that a folder makes of an image, or of a text.
-int64_t features_of(const ModelFolder& folder, bool texts) {
+std::unique_ptr<Model> open_tower(const ModelFolder& folder, bool texts) {
   const Family& family = find_family(folder);
-  const auto model =
-      family.load(folder, Weights(folder.checkpoint, {.rename = family.rename(folder)}));
+  auto model = family.load(folder, Weights(folder.checkpoint, {.rename = family.rename(folder)}));
   if (texts ? !model->has_text() : model->native_size()[0] == 0) {
     fail(ErrorCode::unsupported, "{}: {} has no {} tower", folder.path.string(), family.name,
          texts ? "text" : "image");
   }
-  return model->embedding_size();
+  return model;
+}
+
+// Images of that shorter side, else as the tower has them.
+Config whole_images(const ImageProcessor& tower, int64_t size) {
+  return Config({{"image_processor_type", "CLIPImageProcessor"},
+                 {"size", {{"shortest_edge", size}}},
+                 {"resample", static_cast<int>(tower.filter)},
+                 {"crop_size", {{"height", size}, {"width", size}}},
+                 {"rescale_factor", tower.scale},
+                 {"image_mean", tower.mean},
+                 {"image_std", tower.std}},
+                "the new model");
 }
 
 using Tensors = std::map<std::string, Tensor, std::less<>>;
@@ -193,7 +210,7 @@ Tensors new_projection_tensors(const ModelFolder& vision, const ModelFolder& tex
   tensors["logit_scale"] = Tensor::full({}, std::log(sigmoid ? 10 : 1 / 0.07f));
   if (sigmoid) tensors["logit_bias"] = Tensor::full({}, -10);
   for (const bool texts : {true, false}) {
-    const int64_t width = features_of(texts ? text : vision, texts);
+    const int64_t width = open_tower(texts ? text : vision, texts)->embedding_size();
     const std::string name = texts ? "text_projection" : "visual_projection";
     tensors[name + ".weight"] =
         texts && width == sizes.width ? unit_matrix(width) : random_matrix(sizes.width, width, rng);
@@ -219,6 +236,7 @@ void add_tower(Tensors& tensors, const std::string& prefix, const ModelFolder& t
 
 ModelFolder new_dual_encoder(const ModelFolder& vision, const ModelFolder& text,
                              const ProjectionSizes& sizes, bool sigmoid, uint64_t seed) {
+  check(sizes.image_size == 0, "projections.image_size is for two towers that stay as they are");
   Rng rng(seed);
   Tensors tensors = new_projection_tensors(vision, text, sizes, sigmoid, rng);
   add_tower(tensors, kVision, vision);
@@ -250,6 +268,9 @@ ModelFolder new_projections(ModelFolder vision, ModelFolder text, const Projecti
   ModelFolder folder;
   folder.checkpoint = std::make_shared<MemorySource>(
       new_projection_tensors(vision, text, sizes, sigmoid, rng), "the new projections");
+  if (sizes.image_size > 0) {
+    folder.processor = whole_images(open_tower(vision, false)->image_processor(), sizes.image_size);
+  }
   nlohmann::json config = {{"model_type", kType}, {"projection_dim", sizes.width}};
   for (const auto& [field, prefix] : kTowerFolders) {
     ModelFolder& tower = std::string_view(prefix) == kText ? text : vision;

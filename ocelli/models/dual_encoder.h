@@ -10,6 +10,9 @@ namespace ocelli {
 struct ProjectionSizes {
   int64_t width = 384;  // of embeddings
   int64_t hidden = 0;   // of the MLP beside each linear projection; 0: none
+  // Towers that are folders alone: images shrink to a shorter side of so many pixels, and are seen
+  // to both ends of it; 0: as the image tower has them.
+  int64_t image_size = 0;
 };
 
 // New models over an image model and a text model. Their projections are random, but where texts
@@ -31,6 +34,7 @@ ModelFolder new_dual_encoder(const ModelFolder& vision, const ModelFolder& text,
 //   model.safetensors:  logit_scale, and for P = visual_projection and text_projection
 //     P.weight [E, F]                        x -> W x
 //     P.fc1.{weight, bias}, P.fc2.weight     -> W x + W2 gelu(W1 x + b1); may be absent
+//   preprocessor_config.json: of transformers; may be absent, images are then the image tower's
 ModelFolder new_projections(ModelFolder vision, ModelFolder text, const ProjectionSizes& sizes,
                             bool sigmoid, uint64_t seed);
 

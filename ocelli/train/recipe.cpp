@@ -65,6 +65,7 @@ std::vector<Setting> recipe_settings(TrainRecipe& r) {
       {"augment.cutmix", &a.cutmix},
       {"projections.width", &p.width, 1, 65536},
       {"projections.hidden", &p.hidden, 0, 65536},
+      {"projections.image_size", &p.image_size, 0, 4096},
       {"projections.image_dropout", &p.image_dropout, 0, 0.99},
       {"projections.text_dropout", &p.text_dropout, 0, 0.99},
       {"projections.caption_mix", &p.caption_mix, 0, 1},

@@ -62,7 +62,7 @@ struct TrainRecipe {
     double mixup = 0, cutmix = 0;  // alpha of Beta(alpha, alpha); 0: not at all
   } augment;
   struct {  // of a new model over two towers (models/dual_encoder.h), and of what goes into them
-    int64_t width = 384, hidden = 0;
+    int64_t width = 384, hidden = 0, image_size = 0;
     double image_dropout = 0, text_dropout = 0;
     double caption_mix = 0;  // most of another caption of the image in a caption's features
   } projections;

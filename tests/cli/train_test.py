@@ -62,6 +62,13 @@ class Train(Case):
         super().setUp()
         photographs()
 
+    def size_of(self, model):
+        return self.json("info", model)["input"]
+
+    def embedding(self, model, *options):
+        self.run_program("embed", "square.ppm", "-m", model, "-o", "square.npy", *options)
+        return pathlib.Path("square.npy").read_bytes()
+
     def train(self, *arguments, status=0):
         return self.run_program("train", "classify", "photos", "-m", VIT, *FAST, *arguments, status=status)
 
@@ -146,12 +153,32 @@ class Train(Case):
         config = json.loads(pathlib.Path(result["checkpoint"], "config.json").read_text())
         self.assertEqual(config["text_folder"], str(pathlib.Path("text").resolve()))
         self.json("match", "photos/coffee/0_coffee.png", "--texts", "captions.tsv", "-m", result["checkpoint"])
+        self.assertEqual(self.size_of(result["checkpoint"]), self.size_of(begin[3]))
         self.kill([*begin, "classes.as_hidden=true", "--test", "captions.tsv"], 3)
         self.assert_same("step-00000060", "model.safetensors")
+        error = self.run_program("train", *begin, "projections.image_size=5000", "-o", "bad", status=64).stderr
+        self.assertIn("projections.image_size", error)
         error = self.run_program("train", *begin, "classes.as_hidden=true", f"projections.width={width + 1}", "-o", "bad", status=69).stderr
         self.assertIn("classes.as_hidden", error)
         error = self.run_program("train", *begin, "classes.as_hidden=true", "projections.hidden=0", "-o", "bad", status=64).stderr
         self.assertIn("projections.hidden", error)
+
+    def test_projections_have_a_size_of_images_of_their_own(self):
+        captions()
+        written_text()
+        begin = ["train", "contrastive", "captions.tsv", "--image", fixtures.GOLDENS / "vit_hf_classifier", "--text", "text", "-b", "3",
+                 "--epochs", "1", "--set", "projections.width=8", "projections.image_size=48"]
+        pixels = bytes((x * 3 + y * c) % 256 for y in range(64) for x in range(64) for c in (1, 2, 3))
+        pathlib.Path("square.ppm").write_bytes(b"P6 64 64 255\n" + pixels)
+        model = self.json(*begin, "--lock-image", "--lock-text", "-o", "run")["checkpoint"]
+        self.assertEqual(self.size_of(model), [48, 48])
+        own = self.embedding(model)
+        pathlib.Path(model, "preprocessor_config.json").unlink()
+        self.assertEqual(self.size_of(model), self.size_of(begin[4]))
+        self.assertEqual(self.embedding(model, "--size", "48"), own)
+        self.assertNotEqual(self.embedding(model), own)
+        error = self.run_program(*begin, "-o", "bad", status=64).stderr
+        self.assertIn("projections.image_size", error)
 
     def test_by_chunks_the_batch_is_as_large(self):
         captions()
