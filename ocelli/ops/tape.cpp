@@ -53,6 +53,10 @@ void Gradients::add(const Place& x, const Tensor& dx) {
     memory = (Place(dx).is_all ? dx : clone_of(dx)).view({x.memory_numel});
     return;
   }
+  if (!memory.defined() && dx.numel() == x.memory_numel) {  // all of it, in another order
+    memory = Tensor::empty({x.memory_numel});
+    return backend::current().copy(memory.at(x), dx);
+  }
   if (!memory.defined()) memory = Tensor::zeros({x.memory_numel});
   // It may be another tensor's gradient as well, as after y = a + b.
   const bool shared = !memory.is_unique();

@@ -201,6 +201,16 @@ TEST(TapeTest, ViewsShareTheGradientOfTheirMemory) {
   for (size_t i = 0; i < 8; ++i) EXPECT_FLOAT_EQ(g.values<float>()[i], expected[i]) << i;
 }
 
+TEST(TapeTest, AMemorySeenInAnotherOrderHasItsGradientInItsOwn) {
+  const Tensor x = leaf({2, 3}, 0), factors = leaf({3, 2}, 1);
+  Tape tape;
+  tape.watch(x);
+  const Tensor y = x.transpose(0, 1) * factors;
+  const Tensor g = tape.backward(sum(sum(y, 0), 0))(x);
+  const std::vector<float> expected = {1, 1.2f, 1.4f, 1.1f, 1.3f, 1.5f};
+  for (size_t i = 0; i < 6; ++i) EXPECT_FLOAT_EQ(g.values<float>()[i], expected[i]) << i;
+}
+
 TEST(TapeTest, APauseHidesTheTape) {
   const Tensor x = leaf({2}, 1);
   Tape tape;
