@@ -46,6 +46,7 @@ struct Epilogue {
   Activation activation;
   const View* scale = nullptr;
   const View* residual = nullptr;
+  const View* sums = nullptr;  // x W^T + bias for the gradient, of y's type, compact as y is then
 };
 
 // How a packed weight is held and multiplied: bf16 rounds both factors and sums in f32; int8 holds
@@ -132,7 +133,7 @@ class Backend {
                       const Conv2d& params) const = 0;
   virtual void pool2d(const View& y, const View& x, const Pool2d& params) const = 0;
   virtual void resize(const View& y, const View& x, const Resize& params) const = 0;
-  // dx = dy * d unary(x) / dx
+  // dx = dy * d unary(x) / dx; x may be of `inner` type (below).
   virtual void unary_backward(Unary kind, const View& dx, const View& dy, const View& x) const = 0;
   virtual void pool2d_backward(const View& dx, const View& dy, const View& x,
                                const Pool2d& params) const = 0;
@@ -178,7 +179,11 @@ class Backend {
   virtual void attention_backward(const View& dq, const View& dk, const View& dv, const View* dbias,
                                   const View& dy, const View& q, const View& k, const View& v,
                                   const Attention& params) const;
-  // Of weights that are not packed.
+  // Of weights that are not packed, and of y = activation(sums), an epilogue without more; the sums
+  // are written over. x and the sums are f32 or `inner`, dy is f32, all compact.
+  virtual void linear_backward(const View* dx, const View* dweight, const View* dbias,
+                               const View& dy, const View& x, const View& weight,
+                               const Epilogue& epilogue) const;
   virtual void conv2d_backward(const View* dx, const View* dweight, const View& dy, const View& x,
                                const View& weight, const Conv2d& params) const;
 };

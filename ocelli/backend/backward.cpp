@@ -98,6 +98,17 @@ void Backend::attention_backward(const View& dq, const View& dk, const View& dv,
   gemm(heads_first(dk), dp.transpose(2, 3), heads_first(q), params.scale);
 }
 
+// With dz = dy activation'(z), z the sums:  dx = dz W,  dweight = dz^T x,  dbias = sum dz
+void Backend::linear_backward(const View* dx, const View* dweight, const View* dbias,
+                              const View& dy, const View& x, const View& weight,
+                              const Epilogue& epilogue) const {
+  if (epilogue.activation) unary_backward(*epilogue.activation, *epilogue.sums, dy, *epilogue.sums);
+  const Tensor dz = Tensor::borrow(epilogue.activation ? *epilogue.sums : dy);
+  if (dbias) sum_rows(*this, *dbias, dz);
+  if (dweight) gemm(*dweight, dz.transpose(0, 1), x, 1);
+  if (dx) gemm(*dx, dz, weight, 1);
+}
+
 // Tap by tap: at (r, s) the kernel multiplies the pixels [i * stride + r * dilation - padding, ...]
 // of x that it has for the output (i, j); those lie in a view of x with zeros around it.
 //   dweight[:, :, r, s] = dy^T x_rs,  dx_rs += dy weight[:, :, r, s]

@@ -67,7 +67,7 @@ Tensor Mlp::operator()(const Tensor& x, Tensor residual, const Tensor& layer_sca
   // Rows a multiple of 4096 bytes long would fall on the same lines of the first-level cache, so
   // the hidden ones are kept a line further apart; a Tape has no use for memory that is shared.
   if (Tape::active()) {
-    return fc2(fc1(x, {.activation = activation}),
+    return fc2(fc1(x, {.activation = activation, .inner = true}),
                {.scale = layer_scale, .residual = std::move(residual)});
   }
   const int64_t hidden = fc1.weight.out_features();

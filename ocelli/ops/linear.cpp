@@ -54,27 +54,33 @@ Tensor rows_of(const Tensor& x) {
 // y = residual + activation(z), z = x W^T + bias, of a weight that changes too often to be kept
 // packed. Without an activation z is not written.
 void product(const Tensor& y, const Tensor& z, const Tensor& x, const LinearWeight& weight,
-             Activation activation, const Tensor& residual) {
+             const backend::Packed* packed, Activation activation, const Tensor& residual) {
   const backend::Backend& device = backend::current();
-  const View bias = weight.bias(), residual_view = residual;
-  const Tensor& sums = activation ? z : y;
-  const bool adds = residual.defined() && !activation;
-  const backend::PackedPtr packed =
-      device.pack_linear(weight.weight(), weight.bias().defined() ? &bias : nullptr);
+  const View sums = z, residual_view = residual;
   if (packed) {
-    device.linear(sums, x, *packed, {{}, nullptr, adds ? &residual_view : nullptr});
-  } else {
-    device.gemm(sums, x, weight.weight().transpose(0, 1), 1);
-    if (weight.bias().defined())
-      device.binary(backend::Binary::add, sums, sums, weight.bias().expand(y.shape()));
+    return device.linear(y, x, *packed,
+                         {activation, nullptr, residual.defined() ? &residual_view : nullptr,
+                          activation ? &sums : nullptr});
   }
+  const Tensor& at = activation ? z : y;
+  device.gemm(at, x, weight.weight().transpose(0, 1), 1);
+  if (weight.bias().defined())
+    device.binary(backend::Binary::add, at, at, weight.bias().expand(y.shape()));
   if (activation) device.unary(*activation, y, z);
-  if (residual.defined() && !(packed && adds)) device.binary(backend::Binary::add, y, y, residual);
+  if (residual.defined()) device.binary(backend::Binary::add, y, y, residual);
+}
+
+// x in the type that products round it to anyway, which takes half the memory until the gradient.
+Tensor rounded_rows(const Tensor& x, DType dtype) {
+  const Tensor rows = rows_of(x);
+  if (rows.dtype() == dtype) return rows;
+  const Tensor y = Tensor::empty(rows.shape(), dtype);
+  backend::current().copy(y, rows);
+  return y;
 }
 
 // With z = x W^T + bias, h = activation(z), y = residual + scale h:
-// dresidual = dy,  dscale = sum dy h,  dz = dy scale activation'(z),
-// dx = dz W,  dW = dz^T x,  dbias = sum dz
+// dresidual = dy,  dscale = sum dy h,  and those of the backend from dh = dy scale
 Tensor linear_on(Tape& tape, const Tensor& x, const LinearWeight& packable,
                  const Epilogue& epilogue) {
   const NoTape pause;
@@ -85,11 +91,17 @@ Tensor linear_on(Tape& tape, const Tensor& x, const LinearWeight& packable,
   }
   const Tensor scale = epilogue.scale, residual = epilogue.residual;
   const Activation activation = epilogue.activation;
-  const Tensor in = rows_of(x);
+  const View bias_view = bias;
+  const backend::PackedPtr packed =
+      backend::current().pack_linear(weight, bias.defined() ? &bias_view : nullptr);
+  const DType inner = packed ? packed->inner : DType::f32;
+  const DType type = epilogue.inner ? inner : DType::f32;
+  const Tensor in = rounded_rows(x, inner);
   const Shape rows = {in.size(0), packable.out_features()};
-  const Tensor h = Tensor::empty(rows), before = activation ? Tensor::empty(rows) : Tensor();
+  const Tensor h = Tensor::empty(rows, type),
+               before = activation ? Tensor::empty(rows, type) : Tensor();
   const bool adds = residual.defined() && !scale.defined();
-  product(h, before, in, packable, activation, adds ? rows_of(residual) : Tensor());
+  product(h, before, in, packable, packed.get(), activation, adds ? rows_of(residual) : Tensor());
   Shape shape = x.shape();
   shape[-1] = packable.out_features();
   Tensor y = (scale.defined() ? h * scale : h).view(shape);
@@ -98,25 +110,24 @@ Tensor linear_on(Tape& tape, const Tensor& x, const LinearWeight& packable,
   tape.record(
       "linear", y,
       [=, x_at = Place(x), residual_at = Place(residual)](const Tensor& dy, Gradients& gradients) {
-        const backend::Backend& device = backend::current();
         gradients.add(residual_at, dy);
-        Tensor dz = rows_of(dy);
-        if (gradients.wants(scale)) gradients.add(scale, sum(dz * gated, 0));
-        if (scale.defined()) dz = dz * scale;
-        if (activation) {  // in place of z, which nobody reads afterwards
-          device.unary_backward(*activation, before, dz, before);
-          dz = before;
-        }
-        if (gradients.wants(bias)) gradients.add(bias, sum(dz, 0));
-        if (gradients.wants(weight)) {
-          const Tensor dweight = Tensor::empty(weight.shape());
-          device.gemm(dweight, dz.transpose(0, 1), in, 1);
-          gradients.add(weight, dweight);
-        }
-        if (!gradients.wants(x_at)) return;
-        const Tensor dx = Tensor::empty(in.shape());
-        device.gemm(dx, dz, weight, 1);
-        gradients.add(x_at, dx.view(x_at.shape));
+        Tensor dh = rows_of(dy);
+        if (gradients.wants(scale)) gradients.add(scale, sum(dh * gated, 0));
+        if (scale.defined()) dh = dh * scale;
+        const auto wanted = [&](bool wants, const Shape& of) {
+          return wants ? Tensor::empty(of) : Tensor();
+        };
+        const Tensor dx = wanted(gradients.wants(x_at), in.shape()),
+                     dweight = wanted(gradients.wants(weight), weight.shape()),
+                     dbias = wanted(gradients.wants(bias), bias.shape());
+        const View views[] = {dx, dweight, dbias}, sums = before;
+        const auto or_null = [](const View& view) { return view.data ? &view : nullptr; };
+        backend::current().linear_backward(or_null(views[0]), or_null(views[1]), or_null(views[2]),
+                                           dh, in, weight,
+                                           {.activation = activation, .sums = &sums});
+        if (dbias.defined()) gradients.add(bias, dbias);
+        if (dweight.defined()) gradients.add(weight, dweight);
+        if (dx.defined()) gradients.add(x_at, dx.view(x_at.shape));
       });
   return y;
 }
@@ -127,8 +138,9 @@ Tensor linear(const Tensor& x, const LinearWeight& weight, Epilogue epilogue) {
   const int64_t in = weight.in_features(), out = weight.out_features();
   check(x.rank() >= 1 && x.size(-1) == in, "linear: x is {} but weight is [{}, {}]", x.shape(), out,
         in);
-  check(x.dtype() == DType::f32 || (x.dtype() == DType::bf16 && weight.packed()),
-        "linear: x is {}; f32 is needed", x.dtype());
+  check(
+      x.dtype() == DType::f32 || (x.dtype() == DType::bf16 && (weight.packed() || Tape::active())),
+      "linear: x is {}; f32 is needed", x.dtype());
   Shape shape = x.shape();
   shape[-1] = out;
   const int64_t rows = x.numel() / std::max<int64_t>(in, 1);

@@ -130,6 +130,12 @@ class Profile::Timed final : public backend::Backend {
     time("attention_backward", dq, {&dy, &q, &k, &v},
          [&] { inner_.attention_backward(dq, dk, dv, dbias, dy, q, k, v, params); });
   }
+  void linear_backward(const View* dx, const View* dweight, const View* dbias, const View& dy,
+                       const View& x, const View& weight,
+                       const backend::Epilogue& epilogue) const override {
+    time("linear_backward", x, {&dy, &weight},
+         [&] { inner_.linear_backward(dx, dweight, dbias, dy, x, weight, epilogue); });
+  }
   void conv2d_backward(const View* dx, const View* dweight, const View& dy, const View& x,
                        const View& weight, const backend::Conv2d& params) const override {
     time("conv2d_backward", x, {&dy, &weight},

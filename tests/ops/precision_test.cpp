@@ -2,13 +2,18 @@
 // set.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "ocelli/backend/cpu/isa.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/ops/attention.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/linear.h"
+#include "ocelli/ops/reduce.h"
+#include "ocelli/ops/tape.h"
+#include "ocelli/tensor/allocator.h"
 #include "ocelli/tensor/convert.h"
 #include "tests/ops/op_table.h"
 
@@ -280,6 +285,87 @@ TEST_P(PrecisionTest, AttentionAndItsGradientInBf16) {
       }
     }
   }
+}
+
+// Inner results of linear() are read as they are: what was rounded before gives the same bits.
+TEST_P(PrecisionTest, AttentionOfBf16HasTheGradientOfTheSameNumbersInF32) {
+  const backend::UseBackend scope(backend::cpu(Precision::bf16));
+  for (const auto& [n, d] : {std::pair<int64_t, int64_t>{33, 8}, {230, 64}, {9, 7}}) {
+    Inputs in(static_cast<uint64_t>(n));
+    const Tensor wide = rounded(contiguous(in.uniform({2, n, 3, 2, d}, -2, 2)));
+    const Tensor dy = contiguous(in.uniform({2, n, 2, d}));
+    const auto gradient = [&](DType dtype) {
+      const Tensor qkv = to(wide, dtype), dqkv = Tensor::empty(wide.shape());
+      backend::current().attention_backward(dqkv.select(2, 0), dqkv.select(2, 1), dqkv.select(2, 2),
+                                            nullptr, dy, qkv.select(2, 0), qkv.select(2, 1),
+                                            qkv.select(2, 2), {.scale = 0.3f});
+      return dqkv;
+    };
+    const Tensor a = gradient(DType::bf16), b = gradient(DType::f32);
+    EXPECT_TRUE(std::ranges::equal(a.values<float>(), b.values<float>())) << n << " x " << d;
+  }
+}
+
+// y = activation(z), z = x w^T + bias: dz = dy activation'(z), dx = dz w, dw = dz^T x, dbias = sum
+// dz
+TEST_P(PrecisionTest, LinearOnATapeRoundsItsFactorsAndNothingElse) {
+  for (const auto [m, n, k] :
+       {Size{1, 1, 1}, Size{15, 33, 64}, Size{70, 191, 29}, Size{530, 40, 90}}) {
+    for (const Activation activation :
+         {Activation(), Activation(Unary::gelu), Activation(Unary::relu)}) {
+      Inputs in(static_cast<uint64_t>(m * n + k));
+      const Tensor x = contiguous(in.uniform({m, k})), w = contiguous(in.uniform({n, k})),
+                   bias = contiguous(in.uniform({n})), dy = contiguous(in.uniform({m, n}));
+      const backend::UseBackend scope(backend::cpu(Precision::bf16));
+      const std::string what =
+          fmt::format("{} x {} x {} {}", m, n, k, activation ? static_cast<int>(*activation) : -1);
+      const Epilogue epilogue{.activation = activation, .inner = true};
+      const Tensor expected = linear(x, packed(w, bias, Precision::bf16), epilogue);
+      Tape tape;
+      for (const Tensor& leaf : {x, w, bias}) tape.watch(leaf);
+      const Tensor y = linear(x, {w, bias}, epilogue);
+      ASSERT_EQ(y.dtype(), expected.dtype()) << what;
+      expect_close(to(y, DType::f32), to(expected, DType::f32), backend::has_bf16_dots() ? 0 : 1e-6,
+                   what);
+      const Gradients gradients = tape.backward(y, dy);
+      const Tensor z = product(rounded(x), rounded(w), bias), dz = contiguous(dy) * 1.0f;
+      if (activation) backend::reference().unary_backward(*activation, dz, dy, z);
+      const auto none = [](int64_t size) { return Tensor::zeros({size}); };
+      // What follows an activation depends on z, which waits for it in bf16.
+      const double tolerance = activation == Unary::gelu ? 0.01 : 1e-5;
+      expect_close(gradients(bias), sum(dz, 0), tolerance, what + " dbias");
+      expect_close(gradients(w),
+                   product(rounded(dz).transpose(0, 1), rounded(x).transpose(0, 1), none(k)),
+                   tolerance, what + " dw");
+      expect_close(gradients(x), product(rounded(dz), rounded(w).transpose(0, 1), none(k)),
+                   tolerance, what + " dx");
+    }
+  }
+}
+
+TEST_P(PrecisionTest, LinearWithoutRowsHasGradientsOfZero) {
+  const Tensor x = Tensor::empty({0, 4}, DType::bf16), dy = Tensor::empty({0, 5}),
+               weight = Tensor::full({5, 4}, 1), dweight = Tensor::full({5, 4}, 1),
+               dbias = Tensor::full({5}, 1);
+  const View dweight_view = dweight, dbias_view = dbias;
+  backend::cpu(Precision::bf16)
+      .linear_backward(nullptr, &dweight_view, &dbias_view, dy, x, weight, {});
+  for (const float g : dweight.values<float>()) EXPECT_EQ(g, 0);
+  for (const float g : dbias.values<float>()) EXPECT_EQ(g, 0);
+}
+
+TEST_P(PrecisionTest, WhatLinearKeepsForItsGradientIsBf16) {
+  if (!backend::has_bf16_dots()) GTEST_SKIP() << "f32 is kept where it is multiplied";
+  constexpr int64_t kNumbers = 1 << 20;
+  const backend::UseBackend scope(backend::cpu(Precision::bf16));
+  const Tensor w = Tensor::full({8, 1024}, 1), weight = w * 1;
+  Tape tape;
+  tape.watch(weight);
+  const int64_t before = allocator_stats().bytes_in_use;
+  const Tensor y = linear(Tensor::full({kNumbers / 1024, 1024}, 1), {weight, {}});
+  EXPECT_LT(allocator_stats().bytes_in_use - before, 3 * kNumbers);
+  const Gradients gradients = tape.backward(sum(sum(y, 0), 0));
+  EXPECT_FLOAT_EQ(gradients(weight).data<float>()[0], kNumbers / 1024);
 }
 
 // A^T B over many rows, as the gradient of a weight is.

@@ -47,20 +47,14 @@ HWY_INLINE void pack_rows(const float* rows, int64_t row, int64_t n, int64_t wid
 HWY_INLINE void pack_rows(const uint16_t* rows, int64_t row, int64_t n, int64_t width,
                           float* panels) {
   const Tag d;
-  const hn::RebindToUnsigned<Tag> du;
   for (int64_t p = 0; p * kPanel < width; ++p) {
     for (int64_t j = 0; j < n; j += 2, panels += kPanel) {
-      const uint16_t* from = rows + j * row + p * kPanel;
+      const uint16_t* even = rows + j * row + p * kPanel;
+      const uint16_t* odd = j + 1 < n ? even + row : nullptr;
       for (int64_t c = 0; c < kPanel; c += kLanes) {
         const int64_t left = width - p * kPanel - c;
-        if (left <= 0) {
-          hn::StoreU(hn::Zero(d), d, panels + c);
-          continue;
-        }
-        const auto even = hn::ShiftRight<16>(hn::BitCast(du, load_bf16(from + c, left)));
-        const auto odd =
-            j + 1 < n ? hn::BitCast(du, load_bf16(from + row + c, left)) : hn::Zero(du);
-        hn::StoreU(hn::BitCast(d, hn::Or(even, odd)), d, panels + c);
+        hn::StoreU(left > 0 ? load_pairs(even + c, odd ? odd + c : odd, left) : hn::Zero(d), d,
+                   panels + c);
       }
     }
   }

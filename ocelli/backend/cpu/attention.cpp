@@ -236,12 +236,6 @@ void attend_all_rounded(const View& y, const Tensor& q, const Tensor& k, const T
   });
 }
 
-// Whether rows of bf16 can be read as words.
-bool has_whole_words(const Tensor& t) {
-  const Shape& s = t.strides();
-  return t.size(3) % 2 == 0 && s[0] % 2 == 0 && s[1] % 2 == 0 && s[2] % 2 == 0;
-}
-
 }  // namespace
 
 bool Cpu::has_narrow_attention(const Tensor& q, const Tensor& v) const {

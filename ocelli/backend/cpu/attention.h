@@ -27,6 +27,12 @@ inline Tensor compact_rows(const View& view) {
   return view.strides[-1] == 1 || view.shape[-1] == 1 ? t : contiguous(t);
 }
 
+// Whether rows of bf16 can be read as words.
+inline bool has_whole_words(const Tensor& t) {
+  const Shape& s = t.strides();
+  return t.size(3) % 2 == 0 && s[0] % 2 == 0 && s[1] % 2 == 0 && s[2] % 2 == 0;
+}
+
 template <class T>
 Head<T> head_of(const View& y, const Tensor& q, const Tensor& k, const Tensor& v,
                 const Attention& p, int64_t b, int64_t i) {

@@ -29,12 +29,15 @@ struct HeadGradient {
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
 
-// x[j] = scale p[j] (x[j] - sum of p x)
-HWY_INLINE void softmax_backward(const float* p, float* x, int64_t n, float scale) {
+// p[j] = share e[j], x[j] = scale p[j] (x[j] - sum of p x); e in place of p.
+HWY_INLINE void softmax_backward(float* p, float share, float* x, int64_t n, float scale) {
   const Tag d;
   Vec sums = hn::Zero(d);
-  for (int64_t j = 0; j < n; j += kLanes)
-    sums = hn::MulAdd(hn::Load(d, p + j), hn::Load(d, x + j), sums);
+  for (int64_t j = 0; j < n; j += kLanes) {
+    const Vec weight = hn::Mul(hn::Load(d, p + j), hn::Set(d, share));
+    hn::Store(weight, d, p + j);
+    sums = hn::MulAdd(weight, hn::Load(d, x + j), sums);
+  }
   const Vec sum = hn::SumOfLanes(d, sums), factor = hn::Set(d, scale);
   for (int64_t j = 0; j < n; j += kLanes) {
     const Vec centred = hn::Sub(hn::Load(d, x + j), sum);
@@ -43,8 +46,9 @@ HWY_INLINE void softmax_backward(const float* p, float* x, int64_t n, float scal
 }
 
 // The head's factors as panels, and the sums over blocks of queries. kEach numbers make a word that
-// is multiplied: 1 of f32 or 2 of bf16, which all factors are then rounded to; p is f32.
-template <int kEach>
+// is multiplied: 1 of f32 or 2 of bf16, which all factors are then rounded to; p is f32. q, k and v
+// are T, float or uint16_t (bf16).
+template <class T, int kEach>
 class HeadBackward {
  public:
   HeadBackward(int64_t nq, int64_t nk, int64_t d, int64_t dv)
@@ -78,7 +82,7 @@ class HeadBackward {
     q16_ = all + at[10], k16_ = all + at[11], v16_ = all + at[12], dy16_ = all + at[13];
   }
 
-  void operator()(const Head<float>& h, const HeadGradient& g) {
+  void operator()(const Head<T>& h, const HeadGradient& g) {
     q_ = as_words(h.q, h.q_row, h.nq, d_, q16_);
     dy_ = as_words(g.dy, g.dy_row, h.nq, dv_, dy16_);
     const Rows k = as_words(h.k, h.k_row, nk_, d_, k16_),
@@ -113,6 +117,9 @@ class HeadBackward {
 
   static constexpr int64_t words(int64_t numbers) { return (numbers + kEach - 1) / kEach; }
 
+  static Rows as_words(const uint16_t* x, int64_t row, int64_t, int64_t, float*) {
+    return {reinterpret_cast<const float*>(x), row / kEach};
+  }
   static Rows as_words(const float* x, int64_t row, int64_t n, int64_t width, float* into) {
     if (kEach == 1) return {x, row};
     round_rows_here()(x, row, n, width, reinterpret_cast<uint16_t*>(into), width);
@@ -120,8 +127,8 @@ class HeadBackward {
   }
 
   // dq of `rows` queries; p and ds of them, as rows [from, from + rows) of panels of `block` rows.
-  void queries(const Head<float>& h, const HeadGradient& g, int64_t begin, int64_t from,
-               int64_t rows, int64_t block) {
+  void queries(const Head<T>& h, const HeadGradient& g, int64_t begin, int64_t from, int64_t rows,
+               int64_t block) {
     const int64_t q0 = begin + from;
     const int64_t last = h.causal ? std::clamp<int64_t>(q0 + rows + nk_ - h.nq, 0, nk_) : nk_;
     const int64_t used = round_up(last, kLanes);
@@ -136,18 +143,21 @@ class HeadBackward {
     for (int64_t r = 0; r < rows; ++r) {
       float *p = scores + r * padded_, *ds = dp + r * padded_;
       mask_row(h, q0 + r, used, p);
-      const float factor = used > 0 ? exponentials<(kEach > 1)>(p, used, h.bias ? 1 : h.scale) : 0;
-      for (int64_t j = 0; j < used; j += kLanes) {
-        hn::Store(hn::Mul(hn::Load(Tag(), p + j), hn::Set(Tag(), factor)), Tag(), p + j);
-      }
-      softmax_backward(p, ds, used, h.scale);
+      const float share = used > 0 ? exponentials<(kEach > 1)>(p, used, h.bias ? 1 : h.scale) : 0;
+      softmax_backward(p, share, ds, used, h.scale);
       std::fill(p + used, p + padded_, 0.0f);
       std::fill(ds + used, ds + padded_, 0.0f);
-      into_panels(p, from + r, block, p_);
-      into_panels(ds, from + r, block, ds_);
     }
-    if (kEach > 1)
-      round_rows_here()(dp, padded_, rows, used, reinterpret_cast<uint16_t*>(dp), kEach * padded_);
+    if constexpr (kEach > 1) {  // in their own place
+      for (float* all : {scores, dp}) {
+        auto* rounded = reinterpret_cast<uint16_t*>(all);
+        round_rows_here()(all, padded_, rows, padded_, rounded, kEach * padded_);
+      }
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      into_panels(scores + r * padded_, from + r, block, p_);
+      into_panels(dp + r * padded_, from + r, block, ds_);
+    }
     for (int64_t c = 0; c < d_; c += kPanel) {
       run_(rows, {dp, padded_, key_rows_ + c * words(nk_), words(last)},
            {.columns = d_ - c, .y = g.dq + q0 * g.dq_row + c, .ldy = g.dq_row});
@@ -158,34 +168,33 @@ class HeadBackward {
   // the even one comes first.
   void into_panels(const float* row, int64_t i, int64_t block, float* panels) {
     const Tag d;
-    const hn::RebindToUnsigned<Tag> du;
     for (int64_t c = 0; c < padded_; c += kLanes) {
       float* into = panels + c / kPanel * kPanel * words(block) + i / kEach * kPanel + c % kPanel;
-      Vec v = hn::Load(d, row + c);
       if constexpr (kEach > 1) {
-        auto bits = round_to_bf16(v);
-        if (i % 2 == 0)
-          bits = hn::ShiftRight<16>(bits);
-        else
-          bits =
-              hn::Or(hn::And(bits, hn::Set(du, 0xffff0000u)), hn::BitCast(du, hn::Load(d, into)));
-        v = hn::BitCast(d, bits);
+        const auto* rounded = reinterpret_cast<const uint16_t*>(row) + c;
+        const hn::RebindToUnsigned<Tag> du;
+        const auto bits = hn::BitCast(du, load_bf16(rounded, kLanes));
+        const auto both = i % 2 == 0 ? hn::ShiftRight<16>(bits)
+                                     : hn::Or(bits, hn::BitCast(du, hn::Load(d, into)));
+        hn::Store(hn::BitCast(d, both), d, into);
+      } else {
+        hn::Store(hn::Load(d, row + c), d, into);
       }
-      hn::Store(v, d, into);
     }
   }
 
   // sums[width][padded] += (a^T of `count` rows) times panels of as many rows
-  void add_products(const float* a, int64_t row, int64_t count, int64_t width, const float* panels,
+  template <class A>
+  void add_products(const A* a, int64_t row, int64_t count, int64_t width, const float* panels,
                     float* sums, bool goes_on) {
     const int64_t depth = words(count);
     if constexpr (kEach > 1) {
-      const Tag d;
       for (int64_t i = 0; i < depth; ++i) {
-        const float *even = a + 2 * i * row, *odd = 2 * i + 1 < count ? even + row : nullptr;
+        const A* even = a + 2 * i * row;
+        const A* odd = 2 * i + 1 < count ? even + row : nullptr;
         for (int64_t c = 0; c < width; c += kLanes) {
-          const Vec second = odd ? load_some(odd + c, width - c) : hn::Zero(d);
-          hn::Store(join_bf16(load_some(even + c, width - c), second), d, joined_ + i * wide_ + c);
+          hn::Store(load_pairs(even + c, odd ? odd + c : odd, width - c), Tag(),
+                    joined_ + i * wide_ + c);
         }
       }
       transpose(joined_, wide_, depth, width, turned_, kTurnedRow);
@@ -219,16 +228,21 @@ class HeadBackward {
   Rows q_ = {}, dy_ = {};
 };
 
-template <int kEach>
-void heads_backward(const Head<float>* heads, const HeadGradient* gradients, int64_t count) {
-  HeadBackward<kEach> run(heads->nq, heads->nk, heads->d, heads->dv);
+template <int kEach, class T>
+void heads_backward(const Head<T>* heads, const HeadGradient* gradients, int64_t count) {
+  HeadBackward<T, kEach> run(heads->nq, heads->nk, heads->d, heads->dv);
   for (int64_t i = 0; i < count; ++i) run(heads[i], gradients[i]);
 }
 
 void heads_backward_f32(const Head<float>* heads, const HeadGradient* gradients, int64_t count) {
   heads_backward<1>(heads, gradients, count);
 }
-void heads_backward_bf16(const Head<float>* heads, const HeadGradient* gradients, int64_t count) {
+void heads_backward_rounded(const Head<float>* heads, const HeadGradient* gradients,
+                            int64_t count) {
+  heads_backward<2>(heads, gradients, count);
+}
+void heads_backward_bf16(const Head<uint16_t>* heads, const HeadGradient* gradients,
+                         int64_t count) {
   heads_backward<2>(heads, gradients, count);
 }
 
@@ -240,38 +254,60 @@ HWY_AFTER_NAMESPACE();
 namespace ocelli::backend {
 
 HWY_EXPORT(heads_backward_f32);
+HWY_EXPORT(heads_backward_rounded);
 HWY_EXPORT(heads_backward_bf16);
+
+namespace {
+
+// run(heads, gradients, count) for all heads, some at a time.
+template <class T, class Run>
+void for_each_head(const View& dq, const View& dk, const View& dv, const Tensor& dy,
+                   const Tensor& q, const Tensor& k, const Tensor& v, const Attention& params,
+                   const Run& run) {
+  const int64_t heads = q.size(2);
+  const auto base = [](const View& t, int64_t b, int64_t i) {
+    return t.as<float>() + b * t.strides[0] + i * t.strides[2];
+  };
+  std::vector<Head<T>> all;
+  std::vector<HeadGradient> gradients;
+  for (int64_t n = 0; n < q.size(0) * heads; ++n) {
+    const int64_t b = n / heads, i = n % heads;
+    all.push_back(head_of<T>(dy, q, k, v, params, b, i));
+    gradients.push_back({base(dy, b, i), base(dq, b, i), base(dk, b, i), base(dv, b, i),
+                         dy.strides()[1], dq.strides[1], dk.strides[1], dv.strides[1]});
+  }
+  parallel_for(static_cast<int64_t>(all.size()), 1, [&](int64_t begin, int64_t end) {
+    run(all.data() + begin, gradients.data() + begin, end - begin);
+  });
+}
+
+}  // namespace
 
 void Cpu::attention_backward(const View& dq, const View& dk, const View& dv, const View* dbias,
                              const View& dy, const View& query, const View& key, const View& value,
                              const Attention& params) const {
   const bool empty = dq.shape.numel() == 0 || dv.shape.numel() == 0;
   const auto compact = [](const View& t) { return t.strides[-1] == 1 || t.shape[-1] == 1; };
-  if (dbias || empty || !compact(dq) || !compact(dk) || !compact(dv)) {
-    return Reference::attention_backward(dq, dk, dv, dbias, dy, query, key, value, params);
-  }
-  const Tensor q = compact_rows(query), k = compact_rows(key), v = compact_rows(value),
-               given = compact_rows(dy);
-  const int64_t heads = q.size(2);
-  const auto base = [](const View& t, int64_t b, int64_t i) {
-    return t.as<float>() + b * t.strides[0] + i * t.strides[2];
-  };
-  std::vector<Head<float>> all;
-  std::vector<HeadGradient> gradients;
-  for (int64_t n = 0; n < q.size(0) * heads; ++n) {
-    const int64_t b = n / heads, i = n % heads;
-    all.push_back(head_of<float>(given, q, k, v, params, b, i));
-    gradients.push_back({base(given, b, i), base(dq, b, i), base(dk, b, i), base(dv, b, i),
-                         given.strides()[1], dq.strides[1], dk.strides[1], dv.strides[1]});
-  }
+  const bool whole = !dbias && !empty && compact(dq) && compact(dk) && compact(dv);
+  const Tensor q = compact_rows(query), k = compact_rows(key), v = compact_rows(value);
+  const Tensor given = compact_rows(dy);
   const bool narrow = has_narrow_attention(q, v);
-  parallel_for(static_cast<int64_t>(all.size()), 1, [&](int64_t begin, int64_t end) {
-    const Head<float>* from = all.data() + begin;
-    const HeadGradient* into = gradients.data() + begin;
+  if (q.dtype() == DType::bf16) {
+    if (whole && narrow && has_whole_words(q) && has_whole_words(k) && has_whole_words(v)) {
+      return for_each_head<uint16_t>(dq, dk, dv, given, q, k, v, params, [](auto... heads) {
+        HWY_DYNAMIC_DISPATCH(heads_backward_bf16)(heads...);
+      });
+    }
+    return attention_backward(dq, dk, dv, dbias, dy, to(q, DType::f32), to(k, DType::f32),
+                              to(v, DType::f32), params);
+  }
+  if (!whole)
+    return Reference::attention_backward(dq, dk, dv, dbias, dy, query, key, value, params);
+  for_each_head<float>(dq, dk, dv, given, q, k, v, params, [&](auto... heads) {
     if (narrow)
-      HWY_DYNAMIC_DISPATCH(heads_backward_bf16)(from, into, end - begin);
+      HWY_DYNAMIC_DISPATCH(heads_backward_rounded)(heads...);
     else
-      HWY_DYNAMIC_DISPATCH(heads_backward_f32)(from, into, end - begin);
+      HWY_DYNAMIC_DISPATCH(heads_backward_f32)(heads...);
   });
 }
 

@@ -54,6 +54,17 @@ HWY_INLINE Vec load_bf16(const uint16_t* p, int64_t n) {
   return widen(part);
 }
 
+// Words of the first min(n, kLanes) numbers of two rows; an `odd` of null is a row of zeros.
+HWY_INLINE Vec load_pairs(const float* even, const float* odd, int64_t n) {
+  return join_bf16(load_some(even, n), odd ? load_some(odd, n) : hn::Zero(Tag()));
+}
+HWY_INLINE Vec load_pairs(const uint16_t* even, const uint16_t* odd, int64_t n) {
+  const hn::RebindToUnsigned<Tag> du;
+  const auto low = hn::ShiftRight<16>(hn::BitCast(du, load_bf16(even, n)));
+  const auto high = odd ? hn::BitCast(du, load_bf16(odd, n)) : hn::Zero(du);
+  return hn::BitCast(Tag(), hn::Or(low, high));
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace ocelli::backend::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();

@@ -39,6 +39,8 @@ class Cpu : public Reference {
   void attention_backward(const View& dq, const View& dk, const View& dv, const View* dbias,
                           const View& dy, const View& q, const View& k, const View& v,
                           const Attention& params) const override;
+  void linear_backward(const View* dx, const View* dweight, const View* dbias, const View& dy,
+                       const View& x, const View& weight, const Epilogue& epilogue) const override;
   void conv2d_backward(const View* dx, const View* dweight, const View& dy, const View& x,
                        const View& weight, const Conv2d& params) const override;
   PackedPtr pack_linear(const View& weight, const View* bias) const override;
@@ -84,7 +86,8 @@ struct PackedLinear final : Packed {
 // Rows of words that a product reads; of int8, with the scale of each: x = low + step * u.
 struct WordRows {
   float* words = nullptr;
-  int64_t row = 0;  // their distance
+  int64_t row = 0;   // their distance
+  int64_t step = 1;  // that of their words
   float *steps = nullptr, *lows = nullptr;
 };
 
@@ -101,6 +104,7 @@ struct LinearCall {
   const float* residual;            // or null
   DType x_type = DType::f32;        // f32 or bf16
   uint16_t* y16 = nullptr;          // bf16
+  void* sums = nullptr;             // x W^T + bias as well, of y's type
   const WordRows* words = nullptr;  // x as the weight multiplies it, where it was made before
 };
 

@@ -11,7 +11,9 @@
 #include "hwy/highway.h"
 
 #include "hwy/contrib/math/math-inl.h"
+#include "ocelli/backend/cpu/gemm-inl.h"
 #include "ocelli/backend/cpu/math-inl.h"
+#include "ocelli/backend/cpu/words-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace ocelli::backend::HWY_NAMESPACE {
@@ -97,15 +99,19 @@ void binary_row(Binary kind, int64_t n, const float* a, int64_t sa, const float*
   }
 }
 
-// dx = dy * derivative(x)
-void unary_backward_row(Unary kind, int64_t n, const float* dy, const float* x, float* dx) {
+// dx = dy * derivative(x); T float, or uint16_t (bf16), where dx is going to be rounded as well.
+template <class T>
+void unary_backward_row(Unary kind, int64_t n, const float* dy, const T* x, float* dx) {
   const Tag d;
+  constexpr bool kRough = sizeof(T) < sizeof(float);
   switch (kind) {
-#define OCELLI_CASE(name)                                             \
-  case Unary::name:                                                   \
-    return combine(n, dy, 1, x, 1, dx, [&](auto p, auto q) HWY_ATTR { \
-      return hn::Mul(p, derivative<Unary::name>(d, q));               \
-    })
+#define OCELLI_CASE(name)                                                              \
+  case Unary::name:                                                                    \
+    for (int64_t i = 0; i < n; i += kLanes) {                                          \
+      const Vec slope = derivative<Unary::name, kRough>(d, load_number(x + i, n - i)); \
+      store_some(hn::Mul(load_some(dy + i, n - i), slope), dx + i, n - i);             \
+    }                                                                                  \
+    return
     OCELLI_CASE(neg);
     OCELLI_CASE(abs);
     OCELLI_CASE(exp);
@@ -126,6 +132,20 @@ void unary_backward_row(Unary kind, int64_t n, const float* dy, const float* x, 
   }
 }
 
+void unary_backward_row_f32(Unary kind, int64_t n, const float* dy, const float* x, float* dx) {
+  unary_backward_row(kind, n, dy, x, dx);
+}
+void unary_backward_row_bf16(Unary kind, int64_t n, const float* dy, const uint16_t* x, float* dx) {
+  unary_backward_row(kind, n, dy, x, dx);
+}
+
+void round_row(const float* x, int64_t n, uint16_t* y) {
+  round_rows_here()(x, n, 1, n, y, n);
+}
+void widen_row(const uint16_t* x, int64_t n, float* y) {
+  row_to_f32(x, n, y);
+}
+
 // NOLINTNEXTLINE(google-readability-namespace-comments)
 }  // namespace ocelli::backend::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
@@ -135,10 +155,27 @@ namespace ocelli::backend {
 
 HWY_EXPORT(unary_row);
 HWY_EXPORT(binary_row);
-HWY_EXPORT(unary_backward_row);
+HWY_EXPORT(unary_backward_row_f32);
+HWY_EXPORT(unary_backward_row_bf16);
+HWY_EXPORT(round_row);
+HWY_EXPORT(widen_row);
 
 void Cpu::copy(const View& y, const View& x) const {
   if (x.dtype != y.dtype) {
+    const bool rounds = x.dtype == DType::f32 && y.dtype == DType::bf16,
+               widens = x.dtype == DType::bf16 && y.dtype == DType::f32;
+    if ((rounds || widens) && Tensor::borrow(x).is_contiguous() &&
+        Tensor::borrow(y).is_contiguous()) {
+      return parallel_for(x.shape.numel(), 16384, [&](int64_t begin, int64_t end) {
+        if (rounds) {
+          HWY_DYNAMIC_DISPATCH(round_row)
+          (x.as<float>() + begin, end - begin, y.as<uint16_t>() + begin);
+        } else {
+          HWY_DYNAMIC_DISPATCH(widen_row)
+          (x.as<uint16_t>() + begin, end - begin, y.as<float>() + begin);
+        }
+      });
+    }
     if (Tensor::borrow(y).is_contiguous()) {
       const Tensor converted = to(Tensor::borrow(x), y.dtype);
       if (converted.nbytes()) std::memcpy(y.data, converted.raw(), converted.nbytes());
@@ -188,8 +225,14 @@ void Cpu::unary_backward(Unary kind, const View& dx, const View& dy, const View&
     if (walk.inner_stride(v) != 1) return Reference::unary_backward(kind, dx, dy, x);
   }
   const auto row = [&](int64_t n, int64_t into, int64_t given, int64_t at) {
-    HWY_DYNAMIC_DISPATCH(unary_backward_row)
-    (kind, n, dy.as<float>() + given, x.as<float>() + at, dx.as<float>() + into);
+    const float* from = dy.as<float>() + given;
+    if (x.dtype == DType::bf16) {
+      HWY_DYNAMIC_DISPATCH(unary_backward_row_bf16)
+      (kind, n, from, x.as<uint16_t>() + at, dx.as<float>() + into);
+    } else {
+      HWY_DYNAMIC_DISPATCH(unary_backward_row_f32)
+      (kind, n, from, x.as<float>() + at, dx.as<float>() + into);
+    }
   };
   if (walk.shape.rank() == 1) {
     return parallel_for(walk.inner(), 16384,

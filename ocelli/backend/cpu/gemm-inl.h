@@ -88,6 +88,14 @@ struct DotInt8 {
 template <class Dot, int R, int kVectors>
 HWY_INLINE void begin_tile(const TileEnd& end, Vec (&sums)[R][kVectors]) {
   const Tag d;
+  if (end.residual) {  // which is needed when the sums are complete
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 2
+      for (int v = 0; v < kVectors; ++v)
+        __builtin_prefetch(end.residual + r * end.ldy + v * kLanes);
+    }
+  }
 #pragma GCC unroll 16
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 2

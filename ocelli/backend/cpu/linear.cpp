@@ -189,7 +189,7 @@ class LinearPart {
     copy_.steps = copy_.words + copy_.row * (block_ + 1);
     copy_.lows = copy_.steps + block_ + 1;
     run_tile_ = run_tile_of(w_.precision);
-    finishes_ = !call.y16 && bounds(call.activation, end_);
+    finishes_ = !call.y16 && !call.sums && bounds(call.activation, end_);
     end_.ldy = call.ldy;
     end_.keep_row = kPanel;
   }
@@ -218,7 +218,7 @@ class LinearPart {
       all.row = call_.x_type == DType::bf16 ? call_.ldx / 2 : call_.ldx;
     }
     all = from_row(all, rows.begin);
-    all.words += word;
+    all.words += word * all.step;
     return all;
   }
 
@@ -227,7 +227,7 @@ class LinearPart {
     const int64_t depth = std::min(slice_, w_.words - word);
     const WordRows x = words_of(rows, word, depth);
     const bool last = s + 1 == slices_;
-    TileBegin begin{x.words, x.row, nullptr, depth};
+    TileBegin begin{.a = x.words, .lda = x.row, .b = nullptr, .depth = depth, .step = x.step};
     for (int64_t p = panels_.begin; p < panels_.end; ++p) {
       const int64_t column = p * kPanel;
       if (w_.group) {
@@ -235,7 +235,9 @@ class LinearPart {
         begin.b = unpacked_;
       } else {
         begin.b = w_.panels.data<float>() + (p * w_.words + word) * kPanel;
-        begin.next = p + 1 < panels_.end ? begin.b + w_.words * kPanel : nullptr;
+        const float* next = begin.b + w_.words * kPanel;
+        begin.next = next, begin.next_end = next + depth * kPanel;
+        if (p + 1 == panels_.end) fetch_rows(rows, begin);
       }
       end_.columns = std::min(kPanel, w_.n - column);
       end_.bias = w_.bias.defined() ? w_.bias.data<float>() + column : nullptr;
@@ -252,6 +254,14 @@ class LinearPart {
     }
   }
 
+  // After the last panel come the rows of the next block, where they are read as they lie.
+  void fetch_rows(Range rows, TileBegin& begin) {
+    begin.next = begin.next_end = nullptr;
+    if (copy_.row || call_.words || slices_ > 1 || rows.end == rows_.end) return;
+    begin.next = begin.a + (rows.end - rows.begin) * begin.lda;
+    begin.next_end = begin.next + std::min(rows.end - rows.begin, rows_.end - rows.end) * begin.lda;
+  }
+
   struct Panel {
     int64_t at, rows;  // `at`: the panel's place in y
     bool goes_on, last;
@@ -262,14 +272,15 @@ class LinearPart {
   void run_panel(TileBegin begin, const Panel& panel, const WordRows& scales) {
     const int64_t tiles = (panel.rows + kTileRows - 1) / kTileRows;
     const float *a = begin.a, *next = begin.next;
+    const int64_t fetched = begin.next_end - next;
+    int64_t r1 = 0;
+    begin.next_end = next;
     for (int64_t t = 0; t < tiles; ++t) {
-      const int64_t r0 = tile_begin(panel.rows, tiles, t),
-                    rows = tile_begin(panel.rows, tiles, t + 1) - r0;
+      const int64_t r0 = r1;
+      r1 = tile_begin(panel.rows, tiles, t + 1);
       begin.a = a + r0 * begin.lda;
-      if (next) {
-        begin.next = next + begin.depth * kPanel * t / tiles;
-        begin.next_end = next + begin.depth * kPanel * (t + 1) / tiles;
-      }
+      begin.next = begin.next_end;
+      begin.next_end = next + fetched * (t + 1) / tiles;
       float* sums = panel.sums + (slices_ > 1 ? r0 * kPanel : 0);
       end_.start = panel.goes_on ? sums : nullptr;
       end_.keep = panel.last && finishes_ ? nullptr : sums;
@@ -278,11 +289,21 @@ class LinearPart {
       const int64_t at = panel.at + r0 * call_.ldy;
       if (!call_.y16) end_.y = call_.y + at;
       end_.residual = call_.residual ? call_.residual + at : nullptr;
-      run_tile_(rows, begin, end_);
+      run_tile_(r1 - r0, begin, end_);
       if (!panel.last || finishes_) continue;
-      if (call_.activation) finish(*call_.activation, end_, rows, call_.y16 != nullptr);
-      if (call_.y16) round_rows_(sums, kPanel, rows, end_.columns, call_.y16 + at, call_.ldy);
+      if (call_.sums) keep_sums(sums, at, r1 - r0);
+      if (call_.activation) finish(*call_.activation, end_, r1 - r0, call_.y16 != nullptr);
+      if (call_.y16) round_rows_(sums, kPanel, r1 - r0, end_.columns, call_.y16 + at, call_.ldy);
     }
+  }
+
+  void keep_sums(const float* sums, int64_t at, int64_t rows) {
+    if (call_.y16) {
+      return round_rows_(sums, kPanel, rows, end_.columns, static_cast<uint16_t*>(call_.sums) + at,
+                         call_.ldy);
+    }
+    for (int64_t r = 0; r < rows; ++r, sums += kPanel, at += call_.ldy)
+      std::copy_n(sums, end_.columns, static_cast<float*>(call_.sums) + at);
   }
 
   const LinearCall& call_;
@@ -366,7 +387,8 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
                   epilogue.scale ? epilogue.scale->as<float>() : nullptr,
                   epilogue.residual ? epilogue.residual->as<float>() : nullptr,
                   x.dtype,
-                  narrow ? static_cast<uint16_t*>(y.data) : nullptr};
+                  narrow ? static_cast<uint16_t*>(y.data) : nullptr,
+                  epilogue.sums ? epilogue.sums->data : nullptr};
   const int64_t panels = w.panels.size(0);
   const int64_t tile = tile_height();
   // Below some 100 000 products of words a part costs more than it brings.
@@ -380,7 +402,7 @@ void Cpu::linear(const View& y, const View& x, const Packed& weight,
     const int64_t row = (w.words + 15) / 16 * 16 + 16;
     apart = Tensor::empty({m * (row + 2)});
     float* words = apart.data<float>();
-    made = {words, row, words + m * row, words + m * (row + 1)};
+    made = {.words = words, .row = row, .steps = words + m * row, .lows = words + m * (row + 1)};
     parallel_for(m, 16, [&](int64_t begin, int64_t end) {
       HWY_DYNAMIC_DISPATCH(make_words)(call, {begin, end}, 0, w.words, from_row(made, begin));
     });

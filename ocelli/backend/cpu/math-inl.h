@@ -154,7 +154,7 @@ HWY_INLINE V apply(D d, V x) {
 }
 
 // The derivatives of Unary's formulas, for one vector; at a corner, PyTorch's choice.
-template <Unary kKind, class D, class V = hn::Vec<D>>
+template <Unary kKind, bool kRough = false, class D, class V = hn::Vec<D>>
 HWY_INLINE V derivative(D d, V x) {
   const V zero = hn::Zero(d), one = hn::Set(d, 1.0f), half = hn::Set(d, 0.5f);
   // s (1 + c x (1 - s)) with s = sigmoid(c x), the derivative of x sigmoid(c x)
@@ -170,7 +170,7 @@ HWY_INLINE V derivative(D d, V x) {
   if constexpr (kKind == Unary::rsqrt) return hn::Div(hn::Set(d, -0.5f), hn::Mul(x, hn::Sqrt(x)));
   if constexpr (kKind == Unary::square) return hn::Add(x, x);
   if constexpr (kKind == Unary::sigmoid) {
-    const V s = sigmoid(d, x);
+    const V s = sigmoid<kRough>(d, x);
     return hn::Mul(s, hn::Sub(one, s));
   }
   if constexpr (kKind == Unary::tanh) {
@@ -181,15 +181,17 @@ HWY_INLINE V derivative(D d, V x) {
   if constexpr (kKind == Unary::relu6) {
     return hn::IfThenElse(hn::And(hn::Gt(x, zero), hn::Lt(x, hn::Set(d, 6.0f))), one, zero);
   }
-  if constexpr (kKind == Unary::silu) return gated(sigmoid(d, x), one);
+  if constexpr (kKind == Unary::silu) return gated(sigmoid<kRough>(d, x), one);
   if constexpr (kKind == Unary::quick_gelu) {
     const V slope = hn::Set(d, 1.702f);
-    return gated(sigmoid(d, hn::Mul(x, slope)), slope);
+    return gated(sigmoid<kRough>(d, hn::Mul(x, slope)), slope);
   }
   if constexpr (kKind == Unary::gelu) {
     // Phi(x) + x phi(x)
-    const V below = hn::MulAdd(half, erf(d, hn::Mul(x, hn::Set(d, 0.70710678f))), half);
-    const V density = fast_exp(d, hn::Mul(hn::Mul(x, x), hn::Set(d, -0.5f)));
+    const V below = hn::MulAdd(half, erf<kRough>(d, hn::Mul(x, hn::Set(d, 0.70710678f))), half);
+    const V s = hn::Mul(x, x);
+    const V density = kRough ? exp2_of_negative<true>(d, hn::Mul(s, hn::Set(d, -0.72134752f)))
+                             : fast_exp(d, hn::Mul(s, hn::Set(d, -0.5f)));
     return hn::MulAdd(hn::Mul(x, hn::Set(d, 0.39894228f)), density, below);
   }
   if constexpr (kKind == Unary::gelu_tanh) {
@@ -197,7 +199,7 @@ HWY_INLINE V derivative(D d, V x) {
     const V s = hn::Mul(x, x), c = hn::Set(d, 1.59576912f);
     const V cubic = hn::MulAdd(s, hn::Set(d, 0.044715f * 1.59576912f), c);
     const V slope = hn::MulAdd(s, hn::Set(d, 3 * 0.044715f * 1.59576912f), c);
-    return gated(sigmoid(d, hn::Mul(x, cubic)), slope);
+    return gated(sigmoid<kRough>(d, hn::Mul(x, cubic)), slope);
   }
   if constexpr (kKind == Unary::hardswish) {
     const V three = hn::Set(d, 3.0f);

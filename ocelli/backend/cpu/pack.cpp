@@ -47,33 +47,37 @@ void weight_to_nibbles(const float* w, PackedLinear& into, int64_t row) {
   }
 }
 
-// Of a weight whose columns are compact (it is the transpose of a matrix in rows), f32 or bf16: a
-// row of words goes into all panels.
+// Of a weight of T, float or uint16_t (bf16), whose columns are compact (it is the transpose of a
+// matrix in rows): a row of words goes into all panels, of f32 or bf16.
+template <class T>
 void pack_columns(const View& weight, PackedLinear& into, Range panels) {
   const Tag d;
   const int64_t n = weight.shape[0], step = weight.strides[1];
-  const bool narrow = into.precision == Precision::bf16;
+  const int64_t each = numbers_per_word(into.precision);
+  constexpr int64_t kAhead = 16;  // rows, which are short and far apart
   for (int64_t i = 0; i < into.words; ++i) {
-    const float* row = weight.as<float>() + (narrow ? 2 * i : i) * step;
-    const bool paired = narrow && 2 * i + 1 < into.k;
+    const T* row = weight.as<T>() + each * i * step;
+    const T* odd = each * i + 1 < into.k ? row + step : nullptr;
     for (int64_t j = panels.begin * kPanel; j < panels.end * kPanel; j += kLanes) {
-      Vec v = j < n ? load_some(row + j, n - j) : hn::Zero(d);
-      if (narrow) {
-        const Vec odd = paired && j < n ? load_some(row + step + j, n - j) : hn::Zero(d);
-        v = join_bf16(v, odd);
-      }
+      __builtin_prefetch(row + kAhead * step + j);
+      if (each > 1) __builtin_prefetch(row + (kAhead + 1) * step + j);
+      Vec v = hn::Zero(d);
+      if (j < n)
+        v = each > 1 ? load_pairs(row + j, odd ? odd + j : odd, n - j)
+                     : load_number(row + j, n - j);
       const int64_t panel = j / kPanel;
       hn::StoreU(v, d, into.panels.data<float>() + (panel * into.words + i) * kPanel + j % kPanel);
     }
   }
 }
 
-// panels[p][word][j] = words of w[p * kPanel + j]
+// panels[p][word][j] = words of w[p * kPanel + j]; w is f32, or bf16 with compact columns.
 void pack_panels(const View& weight, PackedLinear& into, Range panels) {
   const int64_t n = weight.shape[0], k = into.k, words = into.words;
   const int64_t row = weight.strides[0], column = weight.strides[1];
+  if (weight.dtype == DType::bf16) return pack_columns<uint16_t>(weight, into, panels);
   if (row == 1 && column != 1 && into.precision != Precision::int8 && !into.group) {
-    return pack_columns(weight, into, panels);
+    return pack_columns<float>(weight, into, panels);
   }
   const bool as_is = into.precision == Precision::f32 && !into.group && column == 1;
   const Tensor memory = Tensor::empty({(into.group ? 0 : kPanel * words) + k});

@@ -3,8 +3,8 @@
 //   out[r, 0..W) = sum_k A[r, k] * B[k, 0..W),   W = kVectors vectors
 //
 // Included by gemm-inl.h once for the instructions that every processor of a target has, and once
-// more for those that only some have (OCELLI_TILE_ATTR names them for the lambda); Dot is one of its
-// products of words.
+// more for those that only some have (OCELLI_TILE_ATTR names them for the lambda); Dot is one of
+// its products of words.
 
 template <class Dot, int R, int kVectors>
 HWY_NOINLINE void tile(const TileBegin& begin, const TileEnd& end) {
@@ -17,25 +17,27 @@ HWY_NOINLINE void tile(const TileBegin& begin, const TileEnd& end) {
 #pragma GCC unroll 8
   for (int g = 0; g < (R + 2) / 3; ++g) rows[g] = begin.a + 3 * g * lda;
   const float* HWY_RESTRICT b = begin.b;
-  const auto step = [&](int64_t k) OCELLI_TILE_ATTR {
+  int64_t at = 0;
+  const auto step = [&]() OCELLI_TILE_ATTR {
     Vec column[kVectors];
 #pragma GCC unroll 2
     for (int v = 0; v < kVectors; ++v) column[v] = hn::Load(d, b + v * kLanes);
     b += kPanel;
 #pragma GCC unroll 16
     for (int r = 0; r < R; ++r) {
-      const Vec x = hn::Set(d, rows[r / 3][(r % 3) * lda + k]);
+      const Vec x = hn::Set(d, rows[r / 3][(r % 3) * lda + at]);
 #pragma GCC unroll 2
       for (int v = 0; v < kVectors; ++v) sums[r][v] = Dot::add(x, column[v], sums[r][v]);
     }
+    at += begin.step;
   };
   int64_t k = 0;
   const float* next = begin.next;
   for (; k < begin.depth && next < begin.next_end; ++k, next += 16) {
     __builtin_prefetch(next, 0, 2);
-    step(k);
+    step();
   }
-  for (; k < begin.depth; ++k) step(k);
+  for (; k < begin.depth; ++k) step();
   end_tile<Dot>(end, sums);
 }
 

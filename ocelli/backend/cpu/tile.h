@@ -22,6 +22,7 @@ struct TileBegin {
   int64_t depth;
   // To be fetched into the cache on the way: the panel that comes next, or the tile's share of it.
   const float *next = nullptr, *next_end = nullptr;
+  int64_t step = 1;  // between a row's words, where A lies with its columns side by side
 };
 
 struct TileEnd {
