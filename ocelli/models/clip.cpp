@@ -66,7 +66,7 @@ class ClipVit final : public ImageTower {
   std::optional<TokenLayout> token_layout() const override { return TokenLayout{1, 0, patch_}; }
 
   Tensor operator()(const Tensor& pixels) const override {
-    return project(encoder_(embed(pixels), {}).select(1, 0));
+    return project(encoder_.class_token(embed(pixels)));
   }
   std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {
     refuse_mask(request);
@@ -119,7 +119,7 @@ class TimmTower final : public ImageTower {
   }
   int64_t depth() const override { return trunk_.config().depth; }
   Tensor operator()(const Tensor& pixels) const override {
-    const Tensor pooled = trunk_.pool(trunk_(pixels));
+    const Tensor pooled = trunk_.pooled(pixels);
     return head_.weight.out_features() ? head_(pooled) : pooled;
   }
   std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const override {

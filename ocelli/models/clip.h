@@ -22,6 +22,8 @@ class ClipEncoder {
   // x [B, N, C].
   Tensor operator()(Tensor x, const AttentionOptions& attention) const;
   Tensor operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap) const;
+  // The first token alone, [B, C].
+  Tensor class_token(Tensor x) const;
   // For patches that are to be compared with texts: the last layer without residual and MLP, its
   // queries attending to queries, out_proj(softmax(q q^T) v). Lan et al., ClearCLIP, arXiv
   // 2407.12442.
@@ -32,6 +34,7 @@ class ClipEncoder {
 
  private:
   struct Layer;
+  Tensor run(Tensor x, const AttentionOptions& attention, LayerTap& tap, int64_t count) const;
   std::vector<std::shared_ptr<const Layer>> layers_;
 };
 

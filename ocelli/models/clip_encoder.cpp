@@ -29,9 +29,10 @@ struct ClipEncoder::Layer {
     return Linear(w, kParts, width, width);
   }
 
-  Tensor operator()(Tensor x, const AttentionOptions& options) const {
+  // `count` tokens: first_tokens.
+  Tensor operator()(Tensor x, const AttentionOptions& options, int64_t count) const {
     Tensor h = layer_norm1(x);
-    x = self_attn(h, std::move(x), options, ls1);
+    x = self_attn(h, first_tokens(std::move(x), count), options, ls1);
     h = layer_norm2(x);
     return mlp(h, std::move(x), ls2);
   }
@@ -46,14 +47,23 @@ ClipEncoder::ClipEncoder(const Weights& w, const ClipEncoderConfig& c) {
     layers_.push_back(std::make_shared<Layer>(w / "layers" / i, c));
 }
 
-Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap) const {
+// The last layer gives the first `count` tokens.
+Tensor ClipEncoder::run(Tensor x, const AttentionOptions& attention, LayerTap& tap,
+                        int64_t count) const {
+  const int64_t tokens = x.size(1);
   for (size_t i = 0; i < layers_.size(); ++i) {
-    x = recompute(std::move(x), [layer = layers_[i], attention](Tensor h) {
-      return (*layer)(std::move(h), attention);
+    const int64_t given = i + 1 < layers_.size() ? tokens : count;
+    x = recompute(std::move(x), [layer = layers_[i], attention, given](Tensor h) {
+      return (*layer)(std::move(h), attention, given);
     });
     tap(static_cast<int64_t>(i), x);
   }
   return x;
+}
+
+Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap) const {
+  const int64_t tokens = x.size(1);
+  return run(std::move(x), attention, tap, tokens);
 }
 
 Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention) const {
@@ -61,8 +71,14 @@ Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention) cons
   return (*this)(std::move(x), attention, none);
 }
 
+Tensor ClipEncoder::class_token(Tensor x) const {
+  LayerTap none;
+  return run(std::move(x), {}, none, 1).select(1, 0);
+}
+
 Tensor ClipEncoder::dense(Tensor x) const {
-  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = (*layers_[i])(std::move(x), {});
+  const int64_t tokens = x.size(1);
+  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = (*layers_[i])(std::move(x), {}, tokens);
   const Layer& last = *layers_.back();
   return last.self_attn.correlate(last.layer_norm1(x));
 }

@@ -27,7 +27,7 @@ class Dinov2 final : public Model {
   const std::vector<std::string>& labels() const override { return labels_; }
 
   Tensor embed_image(const Tensor& pixels) const override {
-    return clone(encoder_(pixels).select(1, 0));
+    return clone(encoder_.pooled(pixels));
   }
 
   // The class token beside the mean of the patches: [B, 2C] to classes.

@@ -89,8 +89,9 @@ struct Attention {
                     const Tensor& layer_scale) const {
     const int64_t batch = x.size(0), tokens = x.size(1), width = x.size(2);
     const Tensor y = qkv(x).view({batch, tokens, 3, heads, width / heads});
-    const Tensor q = rotate(y.select(2, 0)), k = rotate(y.select(2, 1));
-    return o_proj(attention(q, k, y.select(2, 2)).view({batch, tokens, width}),
+    const int64_t count = residual.size(1);  // as SelfAttention
+    const Tensor q = rotate(y.select(2, 0)).slice(1, 0, count), k = rotate(y.select(2, 1));
+    return o_proj(attention(q, k, y.select(2, 2)).view({batch, count, width}),
                   {.scale = layer_scale, .residual = std::move(residual)});
   }
 };
@@ -121,9 +122,10 @@ struct Block {
         mlp(mlp_of(w / "mlp", c)),
         layer_scale2(w.get("layer_scale2.lambda1", {c.width})) {}
 
-  Tensor operator()(Tensor x, const Rotation& rotate) const {
+  // first_tokens of it
+  Tensor operator()(Tensor x, const Rotation& rotate, int64_t count) const {
     Tensor h = norm1(x);
-    x = attention(h, std::move(x), rotate, layer_scale1);
+    x = attention(h, first_tokens(std::move(x), count), rotate, layer_scale1);
     h = norm2(x);
     return std::visit([&](const auto& part) { return part(h, std::move(x), layer_scale2); }, mlp);
   }
@@ -165,8 +167,8 @@ class Dinov3 final : public Model {
 
   Tensor embed_image(const Tensor& pixels) const override {
     LayerTap none;
+    if (!config_.averages) return clone(norm_(run(pixels, {}, none, 1)).select(1, 0));
     const Tensor x = norm_(run(pixels, {}, none));
-    if (!config_.averages) return clone(x.select(1, 0));
     return mean(x.slice(1, 1 + config_.registers, x.size(1)), 1);
   }
 
@@ -183,13 +185,16 @@ class Dinov3 final : public Model {
   }
 
  private:
-  Tensor run(const Tensor& pixels, const Tensor& mask, LayerTap& tap) const {
+  Tensor run(const Tensor& pixels, const Tensor& mask, LayerTap& tap,
+             std::optional<int64_t> count = {}) const {
     const Rotation rotate(config_, pixels.size(1) / config_.patch, pixels.size(2) / config_.patch);
     Tensor x = patch_embeddings_(pixels);  // [B, h*w, C]
     if (mask.defined()) x = mask_patches(x, mask, mask_token_);
     x = cat({prefix_tokens_.expand({x.size(0), prefix_tokens_.size(1), config_.width}), x}, 1);
+    const int64_t tokens = x.size(1);
     for (size_t i = 0; i < blocks_.size(); ++i) {
-      x = blocks_[i](std::move(x), rotate);
+      const int64_t given = i + 1 < blocks_.size() ? tokens : count.value_or(tokens);
+      x = blocks_[i](std::move(x), rotate, given);
       tap(static_cast<int64_t>(i), x);
     }
     return x;

@@ -164,7 +164,8 @@ std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
   // Of towers in one folder the vision tower reads it.
   std::optional<ImageProcessor> processor;
   if (folder.processor && !folder.towers.empty()) {
-    processor = ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
+    processor =
+        ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
   }
   return std::make_unique<DualEncoder>(std::move(vision), std::move(text), w, processor);
 }

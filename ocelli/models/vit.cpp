@@ -83,7 +83,7 @@ class Vit final : public Model {
   const std::vector<std::string>& labels() const override { return labels_; }
 
   Tensor embed_image(const Tensor& pixels) const override {
-    return encoder_.pool(encoder_(pixels));
+    return encoder_.pooled(pixels);
   }
 
   Tensor classify(const Tensor& pixels) const override {
@@ -93,8 +93,8 @@ class Vit final : public Model {
   }
 
   std::vector<Tensor> classifiers(const Tensor& pixels) const override {
+    if (head_dist_.weight.out_features() == 0) return {head_(encoder_.pooled(pixels))};
     const Tensor tokens = encoder_(pixels);
-    if (head_dist_.weight.out_features() == 0) return {head_(encoder_.pool(tokens))};
     return {head_(tokens.select(1, 0)), head_dist_(tokens.select(1, 1))};
   }
 

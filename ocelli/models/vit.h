@@ -33,8 +33,8 @@ class VitEncoder {
   Tensor operator()(const Tensor& pixels) const;
   // As Model::features.
   std::vector<Tensor> features(const Tensor& pixels, const FeatureRequest& request) const;
-  // [B, N, C] -> [B, C] as the model pools.
-  Tensor pool(const Tensor& tokens) const;
+  // [B, H, W, 3] -> [B, C], after the final norm and as the model pools.
+  Tensor pooled(const Tensor& pixels) const;
   const VitConfig& config() const { return config_; }
   TokenLayout layout() const { return {config_.class_tokens, config_.registers, config_.patch}; }
 
@@ -43,7 +43,8 @@ class VitEncoder {
  private:
   struct MapPool;
   Tensor embed(const Tensor& pixels, const Tensor& mask) const;
-  Tensor run(const Tensor& pixels, const Tensor& mask, LayerTap& tap) const;
+  Tensor run(const Tensor& pixels, const Tensor& mask, LayerTap& tap,
+             std::optional<int64_t> count = {}) const;
   Tensor norm(const Tensor& x) const { return norm_.weight.defined() ? norm_(x) : x; }
 
   VitConfig config_;

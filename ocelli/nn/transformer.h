@@ -26,13 +26,18 @@ Tensor mask_patches(const Tensor& patches, const Tensor& mask, const Tensor& tok
 // where it is defined. -> [B, T, C]
 Tensor words_with_context(const Embedding& words, const Tensor& ids, const Tensor& context);
 
+// Of the tokens [B, N, C] that a last block gives, the first `count`: the others serve it as keys
+// and values alone. All of them where somebody watches attention.
+Tensor first_tokens(Tensor x, int64_t count);
+
 // Multi-head self-attention over [B, N, C] on a fused query-key-value projection.
 // Vaswani et al., arXiv 1706.03762.
 struct SelfAttention {
   Linear qkv, proj;
   int64_t heads = 1;
 
-  // residual + proj(attention(x)); `residual` may be undefined.
+  // residual + proj(attention(x)); `residual` may be undefined, or be of the first tokens alone,
+  // [B, R, C], which then ask all others.
   Tensor operator()(const Tensor& x, Tensor residual, const AttentionOptions& options = {},
                     const Tensor& layer_scale = {}) const;
   // proj(softmax(q q^T) v): each token gathers what is like itself.

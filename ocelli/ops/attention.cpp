@@ -128,5 +128,8 @@ AttentionObserver::AttentionObserver(Observe observe)
 AttentionObserver::~AttentionObserver() {
   observer = outer_;
 }
+bool AttentionObserver::is_watching() {
+  return observer != nullptr;
+}
 
 }  // namespace ocelli

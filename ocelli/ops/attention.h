@@ -36,6 +36,8 @@ class AttentionObserver {
   AttentionObserver(const AttentionObserver&) = delete;
   AttentionObserver& operator=(const AttentionObserver&) = delete;
 
+  static bool is_watching();  // this thread
+
  private:
   friend Tensor attention(const Tensor&, const Tensor&, const Tensor&, const AttentionOptions&);
   Observe observe_;

@@ -217,9 +217,9 @@ class Shapes(Case):
         self.assertEqual([e["args"]["name"].split(", ", 1)[1] for e in events if e["ph"] == "M"],
                          ["batch 1, 1 thread", "batch 2, 1 thread"])
         calls = [e for e in events if e["ph"] == "X" and e["pid"] == 1]
-        # 2 blocks of 32 channels and a hidden width of 48 on 17 tokens of 2 images.
+        # 2 blocks of 32 channels on 17 tokens of 2 images, of which the second gives the class token.
         self.assertEqual([e["args"]["shapes"] for e in calls if e["name"] == "attention"],
-                         ["2x17x2x16, 2x17x2x16, 2x17x2x16 -> 2x17x2x16"] * 2)
+                         ["2x17x2x16, 2x17x2x16, 2x17x2x16 -> 2x17x2x16", "2x1x2x16, 2x17x2x16, 2x17x2x16 -> 2x1x2x16"])
         self.assertTrue(all(a["ts"] + a["dur"] <= b["ts"] + 1e-3 for a, b in zip(calls, calls[1:])))
 
     def test_memory_is_that_of_each_row(self):

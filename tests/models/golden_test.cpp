@@ -13,6 +13,7 @@
 #include "ocelli/image/decode.h"
 #include "ocelli/models/registry.h"
 #include "ocelli/ops/attention.h"
+#include "ocelli/ops/flops.h"
 #include "ocelli/tensor/convert.h"
 #include "tests/support.h"
 
@@ -219,6 +220,26 @@ TEST_P(Golden, OtherPrecisionsComeNearF32) {
 
 INSTANTIATE_TEST_SUITE_P(Case, Golden, testing::ValuesIn(cases()),
                          [](const auto& c) { return c.param; });
+
+// The other tokens of a last block are computed for those who look at attention.
+TEST(GoldenSet, OfALastBlockTheClassTokenIsEnough) {
+  for (const char* name : {"vit_timm_token", "vit_timm_dinov2_swiglu", "vit_hf_deit_teacher",
+                           "dinov2_hf", "dinov3_hf", "clip_hf"}) {
+    const Opened opened = open(kGoldens / name);
+    const auto [height, width] = opened.model->native_size();
+    const Tensor pixels = Tensor::full({2, height, width, 3}, 0.3f);
+    const auto flops_of = [&](Tensor& embedding) {
+      const FlopCounter flops;
+      embedding = opened.model->embed_image(pixels);
+      return flops.total();
+    };
+    Tensor embedding, watched;
+    const int64_t some = flops_of(embedding);
+    const AttentionObserver observer([](auto&&...) {});
+    EXPECT_LT(some, flops_of(watched)) << name;
+    expect_close(embedding, watched, name);
+  }
+}
 
 TEST(GoldenSet, EveryFamilyHasOne) {
   std::map<std::string, int> count;
