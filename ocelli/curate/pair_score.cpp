@@ -18,7 +18,7 @@ constexpr float kPromising = 0.15f;  // correlation of a way to lay them
 constexpr float kSure = 0.7f;        // agreement without a look at the edges
 // What brings two pictures together.
 constexpr float kNearCosine = 0.3f;
-constexpr int kSpeaking = 5;  // keypoints that agree
+constexpr int kSpeaking = 5;     // keypoints that agree
 constexpr int kEdgesSpeak = 10;  // of which edges alone need more
 
 // Height and width in patches, of about the model's own area and the picture's aspect.

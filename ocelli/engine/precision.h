@@ -27,10 +27,10 @@ struct LedgerRow {
 constexpr int64_t kLedgerPhotographs = 600;
 std::span<const LedgerRow> ledger();
 
-// "f32", "bf16", "int8" or "int4". Empty and "auto" are what the folder was quantised to; of others,
-// empty is f32 and "auto" the fastest precision whose loss is published for the family on the
-// instruction set `isa` and holds: a mean cosine of 0.999 and half a point of top-1 for bf16, 0.995
-// and a point for int8. "f16" throws unsupported, others invalid_argument.
+// "f32", "bf16", "int8" or "int4". Empty and "auto" are what the folder was quantised to; of
+// others, empty is f32 and "auto" the fastest precision whose loss is published for the family on
+// the instruction set `isa` and holds: a mean cosine of 0.999 and half a point of top-1 for bf16,
+// 0.995 and a point for int8. "f16" throws unsupported, others invalid_argument.
 PrecisionChoice choose_precision(const std::string& asked, const std::string& family,
                                  const std::string& isa, const Quantization* quantization);
 

@@ -21,8 +21,8 @@ struct Quantized {
 };
 using QuantizedWeights = std::map<std::string, Quantized, std::less<>>;
 
-// The two tensors of an f32 weight, which must be finite. Of 8 bits, the largest number of a row becomes 127 or -127; of
-// 4 bits, the largest of a group -8.
+// The two tensors of an f32 weight, which must be finite. Of 8 bits, the largest number of a row
+// becomes 127 or -127; of 4 bits, the largest of a group -8.
 std::vector<NamedTensor> quantized(const std::string& name, const Tensor& weight,
                                    const Quantized& as);
 

@@ -235,7 +235,9 @@ TarWriter::TarWriter(const fs::path& path)
 
 // The end of an archive that was not committed goes to a file that is taken away: libarchive 3.6
 // leaks the buffers of a writer that is failed instead of closed.
-TarWriter::~TarWriter() { archive_write_free(archive_); }
+TarWriter::~TarWriter() {
+  archive_write_free(archive_);
+}
 
 void TarWriter::add(const std::string& name, std::string_view contents) {
   const std::unique_ptr<archive_entry, void (*)(archive_entry*)> entry(archive_entry_new(),

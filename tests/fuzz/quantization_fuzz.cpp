@@ -19,8 +19,8 @@ void read_quantized(std::string_view text) {
   const auto quantization = read_quantization(Config(std::move(config), "fuzz.json"));
   if (!quantization) return;
   const auto bytes = copy_of(reinterpret_cast<const uint8_t*>(text.data()), text.size());
-  load_all(*dequantized(std::make_shared<Safetensors>(*bytes, bytes, "fuzz"),
-                        quantization->weights));
+  load_all(
+      *dequantized(std::make_shared<Safetensors>(*bytes, bytes, "fuzz"), quantization->weights));
 }
 
 }  // namespace

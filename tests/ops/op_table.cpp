@@ -269,8 +269,8 @@ const std::vector<OpCase>& op_table() {
        }},
       {"batch_norm",
        [](Inputs& in, int64_t n) {
-         return batch_norm(in.uniform({2, 3, 2, n}, -1, 3), Tensor::zeros({n}), Tensor::full({n}, 1),
-                           in.uniform({n}), in.uniform({n}), 0.1f, 1e-3f);
+         return batch_norm(in.uniform({2, 3, 2, n}, -1, 3), Tensor::zeros({n}),
+                           Tensor::full({n}, 1), in.uniform({n}), in.uniform({n}), 0.1f, 1e-3f);
        }},
       {"normalize",
        [](Inputs& in, int64_t n) {
