@@ -1,12 +1,16 @@
 // The module libocelli_mpi.so: ranks by MPI.
 #include <mpi.h>
 
+#include <algorithm>
 #include <cstdlib>
 
 #include "ocelli/base/ranks.h"
 
 namespace ocelli {
 namespace {
+
+// Of what one call of MPI takes, which counts by int; more goes in blocks.
+constexpr size_t kBlock = size_t{1} << 20;
 
 // MPI's own handler ends the job where a call fails.
 class MpiRanks final : public Ranks {
@@ -22,20 +26,32 @@ class MpiRanks final : public Ranks {
   int size() const override { return size_; }
 
   void sum(std::span<float> values) const override {
-    MPI_Allreduce(MPI_IN_PLACE, values.data(), static_cast<int>(values.size()), MPI_FLOAT, MPI_SUM,
-                  MPI_COMM_WORLD);
+    for_blocks(values.size(), [&](size_t begin, int count) {
+      MPI_Allreduce(MPI_IN_PLACE, values.data() + begin, count, MPI_FLOAT, MPI_SUM, MPI_COMM_WORLD);
+    });
   }
 
   void gather(std::span<const float> mine, std::span<float> all) const override {
-    const int count = static_cast<int>(mine.size());
-    MPI_Allgather(mine.data(), count, MPI_FLOAT, all.data(), count, MPI_FLOAT, MPI_COMM_WORLD);
+    for_blocks(mine.size(), [&](size_t begin, int count) {
+      // The blocks of two ranks lie as far apart as all that a rank has is long.
+      MPI_Datatype block = MPI_DATATYPE_NULL, spaced = MPI_DATATYPE_NULL;
+      MPI_Type_contiguous(count, MPI_FLOAT, &block);
+      MPI_Type_create_resized(block, 0, static_cast<MPI_Aint>(mine.size_bytes()), &spaced);
+      MPI_Type_commit(&spaced);
+      MPI_Allgather(mine.data() + begin, count, MPI_FLOAT, all.data() + begin, 1, spaced,
+                    MPI_COMM_WORLD);
+      MPI_Type_free(&spaced);
+      MPI_Type_free(&block);
+    });
   }
 
-  std::string broadcast(std::string text) const override {
+  std::string broadcast(std::string text, int from) const override {
     auto size = static_cast<unsigned long>(text.size());
-    MPI_Bcast(&size, 1, MPI_UNSIGNED_LONG, 0, MPI_COMM_WORLD);
+    MPI_Bcast(&size, 1, MPI_UNSIGNED_LONG, from, MPI_COMM_WORLD);
     text.resize(size);
-    MPI_Bcast(text.data(), static_cast<int>(size), MPI_CHAR, 0, MPI_COMM_WORLD);
+    for_blocks(size, [&](size_t begin, int count) {
+      MPI_Bcast(text.data() + begin, count, MPI_CHAR, from, MPI_COMM_WORLD);
+    });
     return text;
   }
 
@@ -45,6 +61,12 @@ class MpiRanks final : public Ranks {
   }
 
  private:
+  template <typename Call>
+  static void for_blocks(size_t size, Call call) {
+    for (size_t begin = 0; begin < size; begin += kBlock)
+      call(begin, static_cast<int>(std::min(kBlock, size - begin)));
+  }
+
   int rank_ = 0, size_ = 1;
 };
 

@@ -17,8 +17,11 @@ class Ranks {
   virtual void sum(std::span<float> values) const { (void)values; }
   // What all ranks have, in their order; as much of each.
   virtual void gather(std::span<const float> mine, std::span<float> all) const;
-  // What rank 0 has.
-  virtual std::string broadcast(std::string text) const { return text; }
+  // What that rank has.
+  virtual std::string broadcast(std::string text, int from = 0) const {
+    (void)from;
+    return text;
+  }
   // Ends all ranks with this exit status.
   [[noreturn]] virtual void abort(int status) const;
 };

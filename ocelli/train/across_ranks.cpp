@@ -57,28 +57,30 @@ Tensor gather(const Ranks& ranks, const Tensor& x) {
   return all;
 }
 
+std::pair<int64_t, int64_t> share_of(const Ranks& ranks, int64_t count) {
+  return {count * ranks.rank() / ranks.size(), count * (ranks.rank() + 1) / ranks.size()};
+}
+
+std::vector<std::string> gather(const Ranks& ranks, const std::string& mine) {
+  std::vector<std::string> all;
+  for (int r = 0; r < ranks.size(); ++r)
+    all.push_back(ranks.broadcast(r == ranks.rank() ? mine : std::string(), r));
+  return all;
+}
+
 Tensor gather_rows(const Ranks& ranks, const std::vector<Tensor>& mine) {
   if (ranks.size() == 1) return cat(mine, 0);
   const Tensor rows = mine.empty() ? Tensor::zeros({0, 0}) : contiguous(cat(mine, 0));
-  const float shape[] = {static_cast<float>(rows.size(0)), static_cast<float>(rows.size(1))};
-  const Tensor shapes = Tensor::empty({ranks.size(), 2});
-  ranks.gather(shape, shapes.values<float>());
-  int64_t most = 0, width = 0;
-  for (int64_t r = 0; r < ranks.size(); ++r) {
-    most = std::max(most, static_cast<int64_t>(shapes.data<float>()[2 * r]));
-    width = std::max(width, static_cast<int64_t>(shapes.data<float>()[2 * r + 1]));
-  }
-  check(most > 0, "no rank has a row");
-  const Tensor padded = Tensor::zeros({most, width});
-  std::ranges::copy(rows.values<float>(), padded.values<float>().begin());
-  const Tensor all = Tensor::empty({ranks.size() * most, width});
-  ranks.gather(padded.values<float>(), all.values<float>());
-  std::vector<Tensor> parts;
-  for (int64_t r = 0; r < ranks.size(); ++r) {
-    const auto count = static_cast<int64_t>(shapes.data<float>()[2 * r]);
-    if (count > 0) parts.push_back(all.slice(0, r * most, r * most + count));
-  }
-  return cat(parts, 0);
+  int64_t width = 0, count = 0;
+  for (const std::string& text : gather(ranks, std::to_string(rows.size(1))))
+    width = std::max<int64_t>(width, std::stoll(text));
+  check(width > 0, "no rank has a row");
+  const auto all = gather(ranks, std::string(static_cast<const char*>(rows.raw()), rows.nbytes()));
+  for (const std::string& part : all) count += std::ssize(part) / width / 4;
+  const Tensor table = Tensor::empty({count, width});
+  auto* to = static_cast<char*>(table.raw());
+  for (const std::string& part : all) to = std::ranges::copy(part, to).out;
+  return table;
 }
 
 }  // namespace ocelli

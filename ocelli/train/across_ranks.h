@@ -1,6 +1,8 @@
 // What a loss needs of the parts of a batch that other ranks have. One process alone has them all.
 #pragma once
 
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "ocelli/base/ranks.h"
@@ -21,8 +23,12 @@ Tensor column_maxima(const Ranks& ranks, const Tensor& x);
 // all rows; the mean of the ranks' gradients is its gradient when each rank's own rows count
 // `ranks` times.
 Tensor gather(const Ranks& ranks, const Tensor& x);
-// The rows [n, D] that each rank has, any number of them or none, as one table in the order of the
-// ranks. Without a gradient. Throws invalid_argument where no rank has one.
+// The part of `count` things in a row, from the first to before the second, that is this rank's.
+std::pair<int64_t, int64_t> share_of(const Ranks& ranks, int64_t count);
+// Any bytes of each rank, in their order.
+std::vector<std::string> gather(const Ranks& ranks, const std::string& mine);
+// The rows [n, D] of f32 that each rank has, any number of them or none, as one table in the order
+// of the ranks. Without a gradient. Throws invalid_argument where no rank has one.
 Tensor gather_rows(const Ranks& ranks, const std::vector<Tensor>& mine);
 
 }  // namespace ocelli

@@ -55,8 +55,7 @@ class Towers {
     }
     std::vector<Tensor> images;
     std::vector<std::string> texts;
-    const int64_t begin = count * ranks_.rank() / ranks_.size(),
-                  end = count * (ranks_.rank() + 1) / ranks_.size();
+    const auto [begin, end] = share_of(ranks_, count);
     for (int64_t i = begin; i < end; ++i) {
       throw_if_cancelled();
       const Sample sample = data.get(i);
