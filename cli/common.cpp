@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "ocelli/base/file.h"
+#include "ocelli/base/ranks.h"
 #include "ocelli/base/threads.h"
 #include "ocelli/hub/resolve.h"
 
@@ -116,6 +117,18 @@ Progress Common::progress(const std::string& what, Unit unit) const {
 
 void Common::check_output(const std::string& path) {
   if (!path.empty()) AtomicFile file(path);
+}
+
+void Common::run_ranks(const std::function<void()>& run) {
+  quiet |= ranks().rank() > 0;
+  try {
+    run();
+  } catch (const std::exception& error) {
+    if (ranks().size() == 1) throw;
+    const auto* known = dynamic_cast<const Error*>(&error);
+    print_message(fmt::format("ocelli: error: rank {}: {}", ranks().rank(), error.what()));
+    ranks().abort(error_info(known ? known->code() : ErrorCode::internal).exit_status);
+  }
 }
 
 void Common::report(const std::vector<ItemError>& errors) {

@@ -42,6 +42,9 @@ struct Common {
   Progress progress(const std::string& what, Unit unit = Unit::items) const;  // none when quiet
   // A file that cannot be written later is an error now.
   static void check_output(const std::string& path);
+  // What several ranks do together (docs/distributed.md). One that fails ends the others, which
+  // would wait for it; rank 0 alone speaks of what goes well.
+  void run_ranks(const std::function<void()>& run);
   // Names the images that failed on stderr; the first one's class becomes the exit status.
   void report(const std::vector<ItemError>& errors);
 };

@@ -162,19 +162,6 @@ void run(Train& train, Common& common) {
   if (ranks().rank() == 0) print(trained, common.json);
 }
 
-// A rank that fails ends the others, which would wait for it.
-void run_ranks(Train& train, Common& common) {
-  common.quiet |= ranks().rank() > 0;
-  try {
-    run(train, common);
-  } catch (const std::exception& error) {
-    if (ranks().size() == 1) throw;
-    const auto* known = dynamic_cast<const Error*>(&error);
-    print_message(fmt::format("ocelli: error: rank {}: {}", ranks().rank(), error.what()));
-    ranks().abort(error_info(known ? known->code() : ErrorCode::internal).exit_status);
-  }
-}
-
 // --epochs N is --set epochs=N.
 void add_shorthand(CLI::App& command, const std::string& name, const std::string& key, Train& train,
                    const std::string& description) {
@@ -270,7 +257,7 @@ void add_task(CLI::App& parent, const std::string& task, const std::string& summ
   command->footer("Example:\n" + examples);
   command->callback([train, task, &common] {
     train->task = task;
-    run_ranks(*train, common);
+    common.run_ranks([&] { run(*train, common); });
   });
 }
 
@@ -311,7 +298,7 @@ void add_train(CLI::App& app, Common& common) {
       "  ocelli train --resume -o run/\n"
       "  ocelli classify photo.jpg -m run/checkpoints/step-00000500");
   command->callback([command, train, &common] {
-    if (command->get_subcommands().empty()) run_ranks(*train, common);
+    if (command->get_subcommands().empty()) common.run_ranks([&] { run(*train, common); });
   });
 }
 

@@ -1,8 +1,8 @@
 #include <fmt/format.h>
 
 #include "cli/common.h"
+#include "ocelli/base/ranks.h"
 #include "ocelli/engine/probes.h"
-#include "ocelli/train/trainer.h"
 
 namespace ocelli::cli {
 namespace {
@@ -13,7 +13,6 @@ struct Probes {
 };
 
 void run(Probes probes, Common& common) {
-  refuse_ranks(ranks(), "a probe");
   find_test_folder(probes.train, probes.test);
   ProbeOptions options = probes.options;
   check(probes.output.empty() || probes.features.empty(),
@@ -27,6 +26,7 @@ void run(Probes probes, Common& common) {
   if (!probes.test.empty()) test = read_classes(probes.test);
   const auto opened = common.open();
   const ProbeResult result = run_probe(*opened, train, test, options);
+  if (ranks().rank() > 0) return;
   if (!probes.output.empty())
     write_classifier(*opened, *result.planes, result.labels, probes.output);
   if (common.json) {
@@ -78,7 +78,7 @@ void add_probe(CLI::App& train, const std::string& name, const std::string& summ
         ->type_name(kFolder);
   }
   command->footer("The model itself does not change.\nExample:\n" + example);
-  command->callback([probes, &common] { run(*probes, common); });
+  command->callback([probes, &common] { common.run_ranks([&] { run(*probes, common); }); });
 }
 
 }  // namespace

@@ -1,10 +1,10 @@
 #include <fmt/format.h>
 
 #include "cli/common.h"
+#include "ocelli/base/ranks.h"
 #include "ocelli/engine/prompt_folder.h"
 #include "ocelli/engine/prompt_learning.h"
 #include "ocelli/engine/prompts.h"
-#include "ocelli/train/trainer.h"
 
 namespace ocelli::cli {
 namespace {
@@ -61,7 +61,6 @@ void print(const PromptResult& result, const PromptOptions& options) {
 }
 
 void run(Prompts prompts, Common& common) {
-  refuse_ranks(ranks(), "learning prompts");
   find_test_folder(prompts.train, prompts.test);
   PromptOptions& options = prompts.options;
   check_new_folder(prompts.output);
@@ -74,6 +73,7 @@ void run(Prompts prompts, Common& common) {
   if (!prompts.test.empty()) test = read_classes(prompts.test);
   const auto opened = common.open();
   const PromptResult result = learn_prompts(*opened, train, test, options);
+  if (ranks().rank() > 0) return;
   const nlohmann::ordered_json json = to_json(result, prompts);
   if (!prompts.output.empty())
     write_prompts(*opened, result, common.size, json.dump(1) + "\n", prompts.output);
@@ -114,7 +114,7 @@ void add_train_prompts(CLI::App& train, Common& common) {
       "Example:\n"
       "  ocelli train prompts photos/ -m clip-folder --shots 16 -o prompts/\n"
       "  ocelli classify new.jpg --prompts prompts/");
-  command->callback([prompts, &common] { run(*prompts, common); });
+  command->callback([prompts, &common] { common.run_ranks([&] { run(*prompts, common); }); });
 }
 
 }  // namespace ocelli::cli

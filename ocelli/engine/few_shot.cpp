@@ -2,29 +2,51 @@
 
 #include <algorithm>
 #include <cmath>
+#include <nlohmann/json.hpp>
 
 #include "ocelli/data/random.h"
+#include "ocelli/train/across_ranks.h"
 
 namespace ocelli {
 namespace {
 
+// Those of all ranks, on each.
+std::vector<ItemError> gather_errors(const Ranks& ranks, const std::vector<ItemError>& mine) {
+  auto list = nlohmann::json::array();
+  for (const ItemError& item : mine)
+    list.push_back({item.index, item.path, item.error.code(), item.error.what()});
+  std::string bytes;
+  nlohmann::json::to_cbor(list, bytes);  // paths need not be UTF-8
+  std::vector<ItemError> errors;
+  for (const std::string& part : gather(ranks, bytes)) {
+    for (const auto& item : nlohmann::json::from_cbor(part))
+      errors.push_back({item[0], item[1], Error(item[2].get<ErrorCode>(), item[3])});
+  }
+  return errors;
+}
+
+// Each rank embeds a share of the images, and all get the whole.
 LabelledRows labelled_rows(const OpenModel& opened, const ClassImages& data, const Forward& forward,
                            const RunOptions& run, std::vector<ItemError>& errors) {
-  std::vector<float> values;
-  LabelledRows known;
-  int64_t width = 0;
-  const auto failed = run_images(
-      opened.processor, data.paths, forward,
-      [&](int64_t index, const Tensor& row) {
-        const auto row_values = row.values<float>();
-        values.insert(values.end(), row_values.begin(), row_values.end());
-        width = std::ssize(row_values);
-        known.class_of.push_back(data.class_of[static_cast<size_t>(index)]);
-      },
-      run);
+  const Ranks& ranks = ocelli::ranks();
+  const auto [begin, end] = share_of(ranks, std::ssize(data.paths));
+  const auto share = std::span(data.paths).subspan(begin, end - begin);
+  std::vector<Tensor> rows;
+  auto failed = run_images(
+      opened.processor, share, forward,
+      [&](int64_t, const Tensor& row) { rows.push_back(row.unsqueeze(0)); }, run);
+  for (ItemError& item : failed) item.index += begin;
+  failed = gather_errors(ranks, failed);
+  check(failed.size() < data.paths.size(), "train: none of the images could be read");
+  LabelledRows known{gather_rows(ranks, rows), {}};
+  auto bad = failed.begin();
+  for (int64_t i = 0; i < std::ssize(data.paths); ++i) {
+    if (bad != failed.end() && bad->index == i)
+      ++bad;
+    else
+      known.class_of.push_back(data.class_of[static_cast<size_t>(i)]);
+  }
   errors.insert(errors.end(), failed.begin(), failed.end());
-  check(!known.class_of.empty(), "train: none of the images could be read");
-  known.rows = Tensor::from<float>(values, {std::ssize(known.class_of), width});
   return known;
 }
 

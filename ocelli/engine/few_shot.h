@@ -17,9 +17,9 @@ struct FewShotData {
   std::vector<std::vector<int64_t>> of_class;  // the rows of each class of `known`
 };
 
-// What `forward` makes of the images that can be read; the others go into `errors`. Throws
-// invalid_argument for fewer than two classes, when none of the images can be read, and for a class
-// of none, or of fewer than `shots`.
+// What `forward` makes of the images that can be read; the others go into `errors`. Of several
+// ranks each computes a share, and all get the whole. Throws invalid_argument for fewer than two
+// classes, when none of the images can be read, and for a class of none, or of fewer than `shots`.
 FewShotData few_shot_data(const OpenModel& opened, const ClassImages& train,
                           const std::optional<ClassImages>& test, const Forward& forward,
                           const RunOptions& train_run, const RunOptions& test_run, int64_t shots,

@@ -382,11 +382,6 @@ LoaderOptions part_of_rank(LoaderOptions loading, const Ranks& ranks) {
   return loading;
 }
 
-void refuse_ranks(const Ranks& ranks, const std::string& task) {
-  if (ranks.size() == 1) return;
-  fail(ErrorCode::unsupported, "train: {} runs in one process; start it without mpirun", task);
-}
-
 Trained train(TrainableModel& model, Objective& objective, std::shared_ptr<const Dataset> dataset,
               LoaderOptions loading, const TrainRecipe& recipe, const TrainOptions& options) {
   LoaderOptions part = part_of_rank(loading, options.ranks);

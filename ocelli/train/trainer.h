@@ -76,9 +76,6 @@ int64_t steps_per_epoch(const Dataset& dataset, const LoaderOptions& loading);
 // What of each batch is this rank's. Throws invalid_argument for a batch that does not divide.
 LoaderOptions part_of_rank(LoaderOptions loading, const Ranks& ranks);
 
-// Throws unsupported, naming the task, where there are several ranks.
-void refuse_ranks(const Ranks& ranks, const std::string& task);
-
 // Trains `model` in place. A checkpoint is an ordinary model folder with training/ in it, of the
 // averaged weights beside the learnt ones where the recipe keeps an average. When a stop is asked
 // for, a checkpoint is written and cancelled is thrown. Throws corrupt_data when the loss or a

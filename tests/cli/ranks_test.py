@@ -1,4 +1,5 @@
 """`mpirun ocelli train`. usage: ranks_test.py OCELLI"""
+import json
 import os
 import pathlib
 import shutil
@@ -192,12 +193,48 @@ class Ranks(Case):
         self.assertIn("rank 1", error)
         self.assertEqual(self.json("runs", "run")[0]["status"], "interrupted")
 
+    def reports_agree(self, *arguments, status=0):
+        """Of one process, and of ranks with as many images each, and with more and fewer."""
+        result = self.run_program("train", *arguments, "--json", status=status)
+        for ranks in 2, 5:
+            shared = self.ranks(ranks, *arguments, "--json", status=status)
+            self.assertEqual(json.loads(shared.stdout), json.loads(result.stdout))
+        return shared
+
+    def test_probes_of_shared_images_are_those_of_one_process(self):
+        for probe in "linear", "knn", "prototype":
+            self.reports_agree(probe, "photos", "-m", VIT, "--shots", "2", "--episodes", "5")
+        photographs("held_out", 1)  # of five ranks, two embed none
+        learn = ["linear", "photos", "--test", "held_out", "-m", VIT]
+        self.reports_agree(*learn)
+        self.run_program("train", *learn, "-o", "1")
+        self.ranks(2, *learn, "-o", "2")
+        found = [self.json("classify", "photos", "-m", model) for model in "12"]
+        for one, two in zip(*found):
+            for a, b in zip(one["predictions"], two["predictions"]):
+                self.assertEqual(a["label"], b["label"])
+                self.assertAlmostEqual(a["probability"], b["probability"], delta=1e-5)
+
+    def test_prompts_of_shared_images_are_those_of_one_process(self):
+        learn = ["prompts", "photos", "-m", fixtures.clip(), "--shots", "2", "--episodes", "2", "--context", "4", "--epochs", "3"]
+        self.reports_agree(*learn)
+        self.ranks(2, *learn, "-o", "prompts")
+        self.json("classify", "photos", "-m", "clip", "--prompts", "prompts")
+
+    def test_images_that_cannot_be_read_are_told_once(self):
+        for name in "a.png", "z.png":
+            pathlib.Path("photos/rocket", name).write_text("bad")  # the last rank's
+        error = self.reports_agree("knn", "photos", "-m", VIT, "--shots", "2", status=65).stderr
+        self.assertEqual([error.count(f"rocket/{name}:") for name in ("a.png", "z.png")], [1, 1])
+        error = self.ranks(2, "knn", "photos", "-m", VIT, "--shots", "2", "--strict", status=65).stderr
+        self.assertIn("rank 1: photos/rocket/a.png", error)
+
     def test_bad_input(self):
         for arguments, status, message in [
                 (["classify", "photos", "-m", VIT, "-b", "3", "-o", "a"], 64, "a batch of 3 does not divide among 2 ranks"),
                 (["classify", "none", "-m", VIT, "-o", "a"], 66, "none"),
-                (["knn", "photos", "-m", VIT], 69, "a probe runs in one process"),
-                (["prompts", "photos", "-m", VIT], 69, "learning prompts runs in one process")]:
+                (["knn", "photos", "-m", VIT], 64, "images to test on are needed"),
+                (["prompts", "photos", "-m", VIT], 69, "texts need a model with a text tower")]:
             self.assertIn(message, self.ranks(2, *arguments, status=status).stderr)
 
 
