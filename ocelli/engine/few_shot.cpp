@@ -50,35 +50,41 @@ LabelledRows labelled_rows(const OpenModel& opened, const ClassImages& data, con
   return known;
 }
 
-std::vector<std::vector<int64_t>> rows_by_class(const LabelledRows& known, const ClassImages& data,
-                                                int64_t shots) {
-  std::vector<std::vector<int64_t>> of_class(data.classes.size());
-  for (size_t i = 0; i < known.class_of.size(); ++i)
-    of_class[static_cast<size_t>(known.class_of[i])].push_back(static_cast<int64_t>(i));
+std::vector<std::vector<int64_t>> rows_by_class(const std::vector<int64_t>& class_of,
+                                                const std::vector<std::string>& classes,
+                                                bool tested, int64_t shots) {
+  std::vector<std::vector<int64_t>> of_class(classes.size());
+  for (size_t i = 0; i < class_of.size(); ++i)
+    of_class[static_cast<size_t>(class_of[i])].push_back(static_cast<int64_t>(i));
   for (size_t c = 0; c < of_class.size(); ++c) {
     check(std::ssize(of_class[c]) >= std::max<int64_t>(shots, 1),
-          "train: --shots {}: the class '{}' has {} images", shots, data.classes[c],
-          of_class[c].size());
+          "train: --shots {}: the class '{}' has {} images", shots, classes[c], of_class[c].size());
   }
+  check(tested || std::ssize(class_of) > shots * std::ssize(classes),
+        "train: --shots {} leaves no image to test on; give some with --test", shots);
   return of_class;
 }
 
 }  // namespace
 
+void check_shots(const ClassImages& train, const std::optional<ClassImages>& test, int64_t shots) {
+  check(train.classes.size() >= 2, "train: {} classes; at least two are needed",
+        train.classes.size());
+  if (test) match_classes(*test, train.classes);
+  rows_by_class(train.class_of, train.classes, test.has_value(), shots);
+}
+
 FewShotData few_shot_data(const OpenModel& opened, const ClassImages& train,
                           const std::optional<ClassImages>& test, const Forward& forward,
                           const RunOptions& train_run, const RunOptions& test_run, int64_t shots,
                           std::vector<ItemError>& errors) {
-  check(train.classes.size() >= 2, "train: {} classes; at least two are needed",
-        train.classes.size());
-  std::vector<int64_t> matched;
-  if (test) matched = match_classes(*test, train.classes);
   FewShotData data{labelled_rows(opened, train, forward, train_run, errors), {}, {}};
   if (test) {
+    const std::vector<int64_t> matched = match_classes(*test, train.classes);
     data.asked = labelled_rows(opened, *test, forward, test_run, errors);
     for (int64_t& label : data.asked->class_of) label = matched[static_cast<size_t>(label)];
   }
-  data.of_class = rows_by_class(data.known, train, shots);
+  data.of_class = rows_by_class(data.known.class_of, train.classes, test.has_value(), shots);
   return data;
 }
 
@@ -92,8 +98,6 @@ Episode draw(const FewShotData& data, int64_t shots, uint64_t seed, int64_t epis
       side.push_back(data.of_class[c][static_cast<size_t>(order[i])]);
     }
   }
-  check(data.asked || !rest.empty(),
-        "train: --shots {} leaves no image to test on; give some with --test", shots);
   return {data.known.at(known), data.asked ? *data.asked : data.known.at(rest)};
 }
 

@@ -61,6 +61,7 @@ ProbeResult run_probe(const OpenModel& opened, const ClassImages& train,
                       const std::optional<ClassImages>& test, const ProbeOptions& given) {
   ProbeOptions options = given;
   check(options.shots > 0 || test, "train: without --shots, images to test on are needed (--test)");
+  check_shots(train, test, options.shots);
   if (options.shots > 0 && options.c == 0) options.c = 1;
   ProbeResult result;
   result.classes = std::ssize(train.classes);

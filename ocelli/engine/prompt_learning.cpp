@@ -123,6 +123,7 @@ class Episodes {
 PromptResult learn_prompts(const OpenModel& opened, const ClassImages& train,
                            const std::optional<ClassImages>& test, const PromptOptions& options) {
   check_learns_prompts(opened);
+  check_shots(train, test, options.shots);
   PromptResult result;
   result.labels = train.classes;
   Episodes run(opened, options, train.classes);

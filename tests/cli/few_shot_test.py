@@ -40,6 +40,14 @@ class FewShot(Case):
             self.assertIn(message, self.run_program("train", *arguments, status=status).stderr)
         self.assertFalse(pathlib.Path("x").exists())
 
+    def test_shots_are_counted_before_and_after_images_are_read(self):
+        pathlib.Path("photos/camera/bad.png").write_text("bad")
+        for learn in ["knn", "photos", "-m", VIT], ["prompts", "photos", "-m", fixtures.clip(), "--context", "4", "--epochs", "1"]:
+            error = self.run_program("train", *learn, "--strict", "--shots", "5", status=64).stderr
+            self.assertIn("--shots 5: the class 'coffee' has 4 images", error)
+            error = self.run_program("train", *learn, "--shots", "4", status=64).stderr
+            self.assertIn("leaves no image to test on", error)
+
     def test_prompts_learn_and_are_written(self):
         photographs("held_out", 1)
         clip = fixtures.clip()
@@ -138,7 +146,7 @@ class FewShot(Case):
                 (["-m", VIT], 69, "texts need a model with a text tower"),
                 (["-m", fixtures.GOLDENS / "tokens_clip"], 69, "the image tower is missing"),
                 (["-m", siglip], 69, "this model has a sigmoid a pair"),
-                (["-m", clip], 64, "the class 'camera' has 7 tokens, 25 with the context of 16 and both ends; the text tower takes 16"),
+                (["-m", clip, "--shots", "2"], 64, "the class 'camera' has 7 tokens, 25 with the context of 16 and both ends; the text tower takes 16"),
                 (["-m", clip, "--context", "4", "--shots", "5"], 64, "--shots 5: the class 'camera' has 4 images"),
                 (["-m", clip, "--context", "4", "--shots", "4"], 64, "leaves no image to test on"),
                 (["-m", clip, *few, "--templates", "openai81"], 66, "--templates openai81"),
