@@ -155,7 +155,7 @@ void RunFolder::log(int64_t step, std::span<const Metric> values, std::span<cons
   all.insert(all.end(), passing.begin(), passing.end());
   events_->append(step, all);
   for (const auto& [name, value] : values) {
-    if (name == config_.metric) latest_ = value;
+    if (name == config_.metric) latest_ = value, measured_ = step;
   }
 }
 
@@ -166,6 +166,7 @@ bool RunFolder::is_better() const {
 
 void RunFolder::checkpoint(int64_t step, const json& state,
                            const std::function<void(const fs::path& folder)>& write) {
+  if (measured_ != step) latest_.reset();  // that of an earlier model
   json saved = {{"step", step}, {"state", state}, {"metric_lines", metrics_->count()}};
   if (latest_ && std::isfinite(*latest_)) saved["metric"] = *latest_;
   const auto write_state = [&](const fs::path& folder) {

@@ -53,7 +53,8 @@ class RunFolder {
 
   // `write` puts the model and the optimiser's state into a folder; `state`, the random numbers'
   // and the loader's, goes into its state.json. A second one of the same step, whose metrics came
-  // later, changes that alone. Fails as Checkpoints::save.
+  // later, changes that alone. Only where the metric was logged for this step can it be the best.
+  // Fails as Checkpoints::save.
   void checkpoint(int64_t step, const nlohmann::json& state,
                   const std::function<void(const std::filesystem::path& folder)>& write);
 
@@ -78,6 +79,7 @@ class RunFolder {
   int64_t step_ = 0;
   nlohmann::json state_;
   std::optional<double> best_, latest_;  // of config_.metric: of the best checkpoint, and now
+  int64_t measured_ = 0;                 // the step of latest_
   std::unique_ptr<Checkpoints> checkpoints_;
   std::unique_ptr<MetricsFile> metrics_;
   std::unique_ptr<TensorBoardFile> events_;

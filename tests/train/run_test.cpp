@@ -121,6 +121,28 @@ TEST(RunFolder, ASecondCheckpointOfAStepAddsWhatWasMeasuredSince) {
   EXPECT_EQ(read_metrics(folder / "run/metrics.jsonl").back().step, 2);
 }
 
+TEST(RunFolder, WhatWasMeasuredOfAnotherStepDoesNotMakeTheBest) {
+  const TempFolder folder;
+  const auto unmeasured = [](RunFolder& run, int64_t step) {
+    log(run, step, 0.1);
+    run.checkpoint(step, {}, [](const fs::path&) {});
+  };
+  {
+    RunFolder run(folder / "run", kConfig, false);
+    run.log(1, std::vector<Metric>{{"top1", 0.9}});  // without a checkpoint
+    unmeasured(run, 2);
+    EXPECT_FALSE(run.best_checkpoint());
+    checkpoint(run, 3, 0.4);
+    run.log(4, std::vector<Metric>{{"top1", 0.8}});
+    unmeasured(run, 5);
+  }
+  RunFolder run(folder / "run", kConfig, true);
+  unmeasured(run, 6);
+  EXPECT_EQ(run.best_checkpoint(), folder / "run/checkpoints/step-00000003");
+  checkpoint(run, 7, 0.5);
+  EXPECT_EQ(run.best_checkpoint(), folder / "run/checkpoints/step-00000007");
+}
+
 TEST(RunFolder, AFailedCheckpointLeavesTheOldOne) {
   const TempFolder folder;
   RunFolder run(folder / "run", kConfig, false);
