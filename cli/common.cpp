@@ -152,18 +152,6 @@ ClassImages read_classes(const std::string& path, const std::string& option) {
   return std::move(*images);
 }
 
-void find_test_folder(std::string& train, std::string& test) {
-  namespace fs = std::filesystem;
-  const fs::path data = train;
-  if (!test.empty() || !fs::is_directory(data / "train")) return;
-  for (const char* name : {"val", "test"}) {
-    if (!fs::is_directory(data / name)) continue;
-    train = (data / "train").string();
-    test = (data / name).string();
-    return;
-  }
-}
-
 void check_new_folder(const std::string& output) {
   check(output.empty() || !std::filesystem::exists(output),
         "train: {} is there already; name a new folder", output);

@@ -68,8 +68,6 @@ CLI::Option* add_positive(CLI::App& command, const std::string& names, T& value,
 // Images with classes; `option` is named where the file holds captions.
 ClassImages read_classes(const std::string& path, const std::string& option = "");
 
-// A folder with train/ and val/ (or test/) in it becomes these two, where `test` is empty.
-void find_test_folder(std::string& train, std::string& test);
 // For what `ocelli train` writes; nothing when empty.
 void check_new_folder(const std::string& output);
 

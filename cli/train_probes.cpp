@@ -13,7 +13,7 @@ struct Probes {
 };
 
 void run(Probes probes, Common& common) {
-  find_test_folder(probes.train, probes.test);
+  const auto [train_path, test_path] = train_and_test(probes.train, probes.test);
   ProbeOptions options = probes.options;
   check(probes.output.empty() || probes.features.empty(),
         "train: --output writes a classifier of the model's own embedding; leave out --features");
@@ -21,9 +21,9 @@ void run(Probes probes, Common& common) {
   if (!probes.features.empty()) options.features = parse_features(probes.features);
   options.train = common.run_options("embedding the training images");
   options.test = common.run_options("embedding the test images");
-  const ClassImages train = read_classes(probes.train);
+  const ClassImages train = read_classes(train_path);
   std::optional<ClassImages> test;
-  if (!probes.test.empty()) test = read_classes(probes.test);
+  if (!test_path.empty()) test = read_classes(test_path);
   const auto opened = common.open();
   const ProbeResult result = run_probe(*opened, train, test, options);
   if (ranks().rank() > 0) return;

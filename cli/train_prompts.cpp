@@ -61,16 +61,16 @@ void print(const PromptResult& result, const PromptOptions& options) {
 }
 
 void run(Prompts prompts, Common& common) {
-  find_test_folder(prompts.train, prompts.test);
+  const auto [train_path, test_path] = train_and_test(prompts.train, prompts.test);
   PromptOptions& options = prompts.options;
   check_new_folder(prompts.output);
   options.templates = read_templates(prompts.templates);
   options.train = common.run_options("embedding the training images");
   options.test = common.run_options("embedding the test images");
   options.progress = common.progress("learning");
-  const ClassImages train = read_classes(prompts.train);
+  const ClassImages train = read_classes(train_path);
   std::optional<ClassImages> test;
-  if (!prompts.test.empty()) test = read_classes(prompts.test);
+  if (!test_path.empty()) test = read_classes(test_path);
   const auto opened = common.open();
   const PromptResult result = learn_prompts(*opened, train, test, options);
   if (ranks().rank() > 0) return;

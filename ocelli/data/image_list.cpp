@@ -209,6 +209,16 @@ ImageList read_image_list(const std::string& path, const TableColumns& columns) 
   return read_table(path, columns);
 }
 
+TrainAndTest train_and_test(const std::string& path, const std::string& test) {
+  const fs::path train = fs::path(path) / "train";
+  if (!fs::is_directory(train)) return {path, test};
+  for (const char* name : {"val", "test"}) {
+    const fs::path other = fs::path(path) / name;
+    if (fs::is_directory(other)) return {train.string(), test.empty() ? other.string() : test};
+  }
+  return {path, test};
+}
+
 std::vector<int64_t> match_classes(const ClassImages& images,
                                    const std::vector<std::string>& labels) {
   const auto by_name = classes_by_name(labels);

@@ -38,6 +38,13 @@ struct TableColumns {
 // images and for a column that the table has not.
 ImageList read_image_list(const std::string& path, const TableColumns& columns = {});
 
+// Images to learn from, and to test on or "". A folder with train/ and val/ (or test/) in it has
+// both; `test` stands in place of the latter.
+struct TrainAndTest {
+  std::string train, test;
+};
+TrainAndTest train_and_test(const std::string& path, const std::string& test = {});
+
 // The index among `labels` of each of the classes: the label of that name (ignoring case, '_' as
 // space, any of a label's comma-separated synonyms), or the number that the name is (any number
 // for models without label names). When none fits and there are as many classes as labels, their

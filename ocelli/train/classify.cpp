@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "ocelli/data/image_list.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/loss.h"
 #include "ocelli/ops/reduce.h"
@@ -9,7 +10,6 @@
 #include "ocelli/train/teacher.h"
 
 namespace ocelli {
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -80,21 +80,10 @@ void check_classes(const Dataset& data, const std::string& path) {
         empty == counts.end() ? "" : classes[static_cast<size_t>(empty - counts.begin())]);
 }
 
-std::string part_of(const std::string& path, std::initializer_list<const char*> names) {
-  for (const char* name : names) {
-    if (fs::is_directory(fs::path(path) / name)) return (fs::path(path) / name).string();
-  }
-  return {};
-}
-
 }  // namespace
 
 ClassifierData open_classifier_data(const std::string& path, const std::string& test) {
-  const std::string train_part = part_of(path, {"train"}),
-                    test_part = part_of(path, {"val", "test"});
-  const bool split = !train_part.empty() && !test_part.empty();
-  const std::string train_path = split ? train_part : path;
-  const std::string test_path = test.empty() && split ? test_part : test;
+  const auto [train_path, test_path] = train_and_test(path, test);
   ClassifierData data{open_dataset(train_path, {.target = Target::label}), nullptr};
   check_classes(*data.train, train_path);
   if (test_path.empty()) return data;

@@ -10,7 +10,7 @@ struct ClassifierData {
   std::shared_ptr<const Dataset> test;  // or null
 };
 
-// `path` as open_dataset takes it; a folder with train/ and val/ (or test/) has both. The classes
+// Both as open_dataset takes them, by train_and_test(). The classes
 // of `test` must be those of the training images, by name. Throws invalid_argument for one class
 // alone, for an empty one and for test images of other classes.
 ClassifierData open_classifier_data(const std::string& path, const std::string& test = {});

@@ -84,6 +84,20 @@ TEST_F(ImageListTest, TablesThatAreNone) {
             std::string::npos);
 }
 
+TEST_F(ImageListTest, AFolderMayHaveImagesToTestOn) {
+  const auto of = [&](const std::string& test = {}) {
+    const auto [train, tested] = train_and_test(at("photos"), test);
+    return Strings{train, tested};
+  };
+  image("photos/train/dog/a.png");
+  EXPECT_EQ(of(), (Strings{at("photos"), ""}));  // a class called train
+  image("photos/test/dog/b.png");
+  EXPECT_EQ(of(), (Strings{at("photos/train"), at("photos/test")}));
+  image("photos/val/dog/c.png");
+  EXPECT_EQ(of(), (Strings{at("photos/train"), at("photos/val")}));
+  EXPECT_EQ(of("others"), (Strings{at("photos/train"), "others"}));
+}
+
 TEST(MatchClasses, ByNameSynonymOrIndex) {
   const Strings labels = {"tench, Tinca tinca", "Great White", "owl"};
   EXPECT_EQ(match_classes({{}, {}, {"great_white", "owl", "tinca tinca"}}, labels),
