@@ -4,10 +4,8 @@
 
 #include <iostream>
 
-#include "cli/common.h"
-#include "cli/learnt_prompts.h"
+#include "cli/classes.h"
 #include "ocelli/data/inputs.h"
-#include "ocelli/engine/prompts.h"
 #include "ocelli/engine/report.h"
 
 namespace ocelli::cli {
@@ -15,8 +13,8 @@ namespace {
 
 struct Classify {
   std::vector<std::string> images;
-  std::string labels, templates = "none", html;
-  LearntPrompts prompts;
+  std::string html;
+  Classes classes;
   int64_t top = 5;
 };
 
@@ -46,18 +44,10 @@ nlohmann::ordered_json to_json(const std::vector<ReportItem>& items) {
   return array;
 }
 
-Classifier open_classifier(const Classify& options, const CLI::App& command, Common& common) {
-  if (!options.prompts.folder.empty()) return options.prompts.open(command, common);
-  const auto opened = common.open();
-  if (options.labels.empty()) return Classifier(opened);
-  return Classifier(opened, read_label_list(options.labels), read_templates(options.templates),
-                    common.progress("embedding labels"));
-}
-
 void run(const Classify& options, const CLI::App& command, Common& common) {
   const std::vector<std::string> paths = list_images(options.images, std::cin);
   Common::check_output(options.html);
-  const Classifier classifier = open_classifier(options, command, common);
+  const Classifier classifier = options.classes.open(command, common);
   const OpenModel& opened = classifier.model();
   std::vector<ReportItem> items(paths.size());
   for (size_t i = 0; i < paths.size(); ++i) items[i].path = paths[i];
@@ -84,8 +74,7 @@ void add_classify(CLI::App& app, Common& common) {
   auto options = std::make_shared<Classify>();
   common.add_images(*command, options->images);
   common.add_model(*command);
-  common.add_labels(*command, options->labels, options->templates);
-  options->prompts.add(*command);
+  options->classes.add(*command);
   common.add_output(*command);
   command->add_option("-k,--top", options->top, "Classes an image (default: 5)")
       ->check(CLI::PositiveNumber.description(""))

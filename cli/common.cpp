@@ -72,19 +72,6 @@ void Common::add_images(CLI::App& command, std::vector<std::string>& images) {
   add_batch(command);
 }
 
-void Common::add_labels(CLI::App& command, std::string& labels, std::string& templates) {
-  command
-      .add_option("--labels", labels,
-                  "Classes for zero-shot: a file, one a line, or a list \"a dog,a cat\"")
-      ->type_name(kFile)
-      ->group("Model");
-  command
-      .add_option("--templates", templates,
-                  "Prompts round the labels: openai80, none, or a file with {} for the label")
-      ->type_name(kFile)
-      ->group("Model");
-}
-
 void Common::add_rewrite(CLI::App& command, std::string& model, std::string& output) {
   command.add_option("model", model, "A folder, a checkpoint file or a hub id")
       ->type_name(kModel)

@@ -29,8 +29,6 @@ struct Common {
   // For what learns from features: data, --test, and all that embedding and printing need.
   void add_labelled(CLI::App& command, std::string& train, std::string& test);
   void add_images(CLI::App& command, std::vector<std::string>& images);
-  // --labels and --templates, for zero-shot classes.
-  void add_labels(CLI::App& command, std::string& labels, std::string& templates);
 
   // A model to read and the folder to write it to.
   static void add_rewrite(CLI::App& command, std::string& model, std::string& output);

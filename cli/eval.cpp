@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
-#include "cli/common.h"
-#include "cli/learnt_prompts.h"
+#include "cli/classes.h"
 #include "ocelli/engine/evaluate.h"
 #include "ocelli/engine/evaluate_features.h"
 #include "ocelli/engine/prompts.h"
@@ -11,24 +10,14 @@ namespace ocelli::cli {
 namespace {
 
 struct Eval {
-  std::string data, train, labels, templates = "none", confusion;
-  LearntPrompts prompts;
+  std::string data, train, confusion;
+  Classes classes;
 };
-
-Classifier open_classifier(const Eval& options, const ClassImages& images, const CLI::App& command,
-                           Common& common) {
-  if (!options.prompts.folder.empty()) return options.prompts.open(command, common);
-  const auto opened = common.open();
-  if (options.labels.empty() && opened->model->has_classifier()) return Classifier(opened);
-  return Classifier(opened,
-                    options.labels.empty() ? images.classes : read_label_list(options.labels),
-                    read_templates(options.templates), common.progress("embedding labels"));
-}
 
 void classify(const Eval& options, const ClassImages& images, const CLI::App& command,
               Common& common) {
   Common::check_output(options.confusion);
-  const Classifier classifier = open_classifier(options, images, command, common);
+  const Classifier classifier = options.classes.open(command, common, images.classes);
   const Evaluation result = evaluate(classifier, images, common.run_options("evaluating"));
   const double count = static_cast<double>(std::max<int64_t>(result.count, 1));
   if (common.json) {
@@ -49,8 +38,8 @@ void classify(const Eval& options, const ClassImages& images, const CLI::App& co
 }
 
 void measure(const Eval& options, const ClassImages& images, Common& common) {
-  check(options.labels.empty() && options.templates == "none" && options.confusion.empty() &&
-            options.prompts.folder.empty(),
+  check(options.classes.labels.empty() && options.classes.templates == "none" &&
+            options.confusion.empty() && options.classes.prompts.empty(),
         "eval: --labels, --templates, --prompts and --confusion do not go with --train, which "
         "measures features");
   const FeatureEvaluation result = evaluate_features(
@@ -76,11 +65,11 @@ void measure(const Eval& options, const ClassImages& images, Common& common) {
 }
 
 void retrieve(const Eval& options, const CaptionedImages& data, Common& common) {
-  check(options.labels.empty() && options.confusion.empty() && options.train.empty() &&
-            options.prompts.folder.empty(),
+  check(options.classes.labels.empty() && options.confusion.empty() && options.train.empty() &&
+            options.classes.prompts.empty(),
         "{}: holds captions; --labels, --prompts, --confusion and --train are for classes",
         options.data);
-  const auto templates = read_templates(options.templates);
+  const auto templates = read_templates(options.classes.templates);
   const Retrieval result =
       evaluate_retrieval(*common.open(), data, templates, common.run_options("embedding images"),
                          common.progress("embedding captions"));
@@ -123,8 +112,7 @@ void add_eval(CLI::App& app, Common& common) {
       ->type_name(kFile);
   common.add_batch(*command);
   common.add_model(*command);
-  common.add_labels(*command, options->labels, options->templates);
-  options->prompts.add(*command);
+  options->classes.add(*command);
   common.add_output(*command);
   command->add_option("--confusion", options->confusion, "Write the confusion matrix to this table")
       ->type_name(kFile)

@@ -6,9 +6,9 @@
 #include <iostream>
 #include <optional>
 
+#include "cli/classes.h"
 #include "cli/page.h"
 #include "ocelli/data/inputs.h"
-#include "ocelli/engine/prompts.h"
 #include "ocelli/formats/npy.h"
 #include "ocelli/image/encode.h"
 
@@ -16,7 +16,8 @@ namespace ocelli::cli {
 namespace {
 
 struct Explain {
-  std::string image, output, npy, labels, templates, class_name;
+  std::string image, output, npy, class_name;
+  Classes classes;
   Page page;
   std::optional<std::string> similarity, point;
   std::vector<std::string> more;
@@ -31,16 +32,6 @@ std::array<int64_t, 2> parse_point(const std::string& text) {
                      static_cast<size_t>(read) == text.size();
   check(whole, "--similarity-point '{}': X,Y in pixels of the image is needed", text);
   return point;
-}
-
-void set_classes(ExplainOptions& options, const Explain& e) {
-  check(options.kind == ExplainOptions::Kind::occlusion ||
-            (e.labels.empty() && e.templates.empty() && e.class_name.empty()),
-        "explain: --labels, --templates and --class go with --occlusion");
-  check(!e.labels.empty() || e.templates.empty(), "explain: --templates goes with --labels");
-  if (!e.labels.empty()) options.labels = read_label_list(e.labels);
-  options.templates = read_templates(e.templates.empty() ? "none" : e.templates);
-  options.class_name = e.class_name;
 }
 
 ExplainOptions options_of(const Explain& e) {
@@ -71,7 +62,10 @@ ExplainOptions options_of(const Explain& e) {
   check(options.kind != Kind::similarity || !options.text.empty(),
         "--similarity: the text is empty");
   if (e.point) options.point = parse_point(*e.point);
-  set_classes(options, e);
+  const bool classes = !e.classes.labels.empty() || !e.classes.prompts.empty();
+  check(options.kind == Kind::occlusion || (!classes && e.class_name.empty()),
+        "explain: --labels, --prompts and --class go with --occlusion");
+  options.class_name = e.class_name;
   return options;
 }
 
@@ -91,7 +85,7 @@ nlohmann::ordered_json json_of(const std::string& model, const Explanation& expl
   return {{"model", model}, {"explanation", explanation.title}, {"images", std::move(images)}};
 }
 
-void run(const Explain& e, Common& common) {
+void run(const Explain& e, const CLI::App& command, Common& common) {
   check(!e.output.empty() || !e.page.path.empty() || !e.npy.empty() || common.json,
         "explain: give -o FILE.png, --html FILE, --npy FILE or --json");
   check(e.output.empty() || std::filesystem::path(e.output).extension() == ".png",
@@ -105,7 +99,8 @@ void run(const Explain& e, Common& common) {
     const auto more = list_images(e.more, std::cin);
     paths.insert(paths.end(), more.begin(), more.end());
   }
-  const auto opened = common.open();
+  const auto opened = e.classes.open_model(command, common);
+  options.classifier = e.classes.given(opened, common);
   options.decode.max_pixels = common.max_pixels;
   options.progress = common.progress("explaining");
   const Explanation explanation = explain(opened, paths, options);
@@ -164,7 +159,8 @@ void add_explain(CLI::App& app, Common& common) {
   auto e = std::make_shared<Explain>();
   command->add_option("image", e->image, "The image")->type_name(kFile)->required();
   common.add_model(*command);
-  common.add_labels(*command, e->labels, e->templates);
+  e->classes.add(*command);
+  command->get_option("--templates")->needs("--labels");
   common.add_output(*command);
   add_kinds(*command, *e);
   command
@@ -187,7 +183,7 @@ void add_explain(CLI::App& app, Common& common) {
       "  ocelli explain photo.jpg -m clip-folder --similarity \"a dog\" -o dog.png\n"
       "  ocelli explain photo.jpg -m clip-folder --occlusion --labels \"a dog,a cat\" --open "
       "dog.html");
-  command->callback([e, &common] { run(*e, common); });
+  command->callback([e, command, &common] { run(*e, *command, common); });
 }
 
 }  // namespace ocelli::cli

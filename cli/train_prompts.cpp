@@ -106,8 +106,8 @@ void add_train_prompts(CLI::App& train, Common& common) {
       ->type_name(kFile);
   command
       ->add_option("-o,--output", prompts->output,
-                   "Write context, cache and report to a new folder, for classify and eval "
-                   "--prompts")
+                   "Write context, cache and report to a new folder, for --prompts of classify, "
+                   "eval and explain")
       ->type_name(kFolder);
   command->footer(
       "CoOp, Tip-Adapter and Tip-Adapter-F beside zero-shot. The model itself does not change.\n"

@@ -6,7 +6,6 @@
 
 #include "ocelli/data/image_list.h"
 #include "ocelli/data/inputs.h"
-#include "ocelli/engine/classify.h"
 #include "ocelli/explain/maps.h"
 #include "ocelli/explain/overlay.h"
 #include "ocelli/explain/patch_pca.h"
@@ -135,10 +134,10 @@ class Explainer {
   }
 
   void choose_class(const std::shared_ptr<const OpenModel>& opened) {
-    if (!options_.labels.empty()) {
-      check(options_.labels.size() > 1 || model_.similarity().sigmoid,
+    if (options_.classifier) {
+      check(options_.classifier->labels().size() > 1 || model_.similarity().sigmoid,
             "the probability of one label among one is 1; give more --labels to tell it from");
-      classifier_.emplace(opened, options_.labels, options_.templates);
+      classifier_ = options_.classifier;
     } else if (model_.has_classifier()) {
       classifier_.emplace(opened);
     }

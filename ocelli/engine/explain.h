@@ -3,8 +3,7 @@
 
 #include <span>
 
-#include "ocelli/engine/open.h"
-#include "ocelli/engine/pipeline.h"
+#include "ocelli/engine/classify.h"
 
 namespace ocelli {
 
@@ -20,11 +19,11 @@ struct ExplainOptions {
   Kind kind = Kind::attention;
   int64_t layer = -1;  // negative: from the end
   std::optional<int64_t> head = {};
-  bool whole = false;                                    // pca: the background too
-  std::string text = {};                                 // similarity
-  std::array<int64_t, 2> point = {0, 0};                 // x, y in pixels of the first image
-  std::vector<std::string> labels = {}, templates = {};  // occlusion: zero-shot classes
-  std::string class_name = {};  // occlusion: empty for the answer to the first image
+  bool whole = false;                         // pca: the background too
+  std::string text = {};                      // similarity
+  std::array<int64_t, 2> point = {0, 0};      // x, y in pixels of the first image
+  std::optional<Classifier> classifier = {};  // occlusion: in place of the model's own
+  std::string class_name = {};                // occlusion: empty for the answer to the first image
   DecodeOptions decode = {};
   Progress progress = {};
 };

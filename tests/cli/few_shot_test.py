@@ -87,6 +87,10 @@ class FewShot(Case):
             found = self.json("classify", "photos/coffee/0_coffee.png", "--prompts", folder, "--method", "tip_adapter")
             self.assertEqual(found[0]["predictions"][0]["label"], "coffee")
             self.assertAlmostEqual(sum(each["probability"] for each in found[0]["predictions"]), 1, places=5)
+            one = ("explain", "photos/coffee/0_coffee.png", "--occlusion", "--prompts", folder, "--class")
+            maps = [self.json(*one, name)["images"][0]["map"] for name in ("coffee", "camera")]
+            self.assertNotEqual(*maps)
+            self.assertEqual(self.json(*one, "coffee", "-m", model)["explanation"], "what covering takes from the probability of coffee")
             for gone, method in (("cache.safetensors", "coop"), ("report.json", "coop")):
                 pathlib.Path(folder, gone).unlink()
                 self.assertEqual(self.json("eval", "turned", "--prompts", folder)["top1"], report[method]["top1"])
