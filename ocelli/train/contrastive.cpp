@@ -57,13 +57,12 @@ Tensor similarities(const Tensor& x, int64_t begin, int64_t end, const Tensor& y
 
 }  // namespace
 
-Tensor contrastive_loss(const TrainableModel& model, const Tensor& images, const Tensor& texts,
+Tensor contrastive_loss(const TrainableModel& model, const Tensor& x, const Tensor& y,
                         int64_t chunk) {
-  check(images.rank() == 2 && images.shape() == texts.shape(),
-        "contrastive_loss: images are {} and texts {}", images.shape(), texts.shape());
+  check(x.rank() == 2 && x.shape() == y.shape(), "contrastive_loss: images are {} and texts {}",
+        x.shape(), y.shape());
   const Tensor scale = exp(model.tensor("logit_scale"));
-  const Tensor x = normalize(images), y = normalize(texts);
-  const int64_t count = images.size(0);
+  const int64_t count = x.size(0);
   if (model.tensors().contains("logit_bias")) {
     const Tensor bias = model.tensor("logit_bias");
     return mean_of_chunks(count, chunk, [=](int64_t begin, int64_t end) {
@@ -82,10 +81,9 @@ Tensor contrastive_loss(const TrainableModel& model, const Tensor& images, const
   });
 }
 
-Tensor clip_distillation(const TrainableModel& model, const Tensor& images, const Tensor& texts,
+Tensor clip_distillation(const TrainableModel& model, const Tensor& x, const Tensor& y,
                          const TeacherPairs& teacher, int64_t chunk) {
   const Tensor scale = exp(model.tensor("logit_scale"));
-  const Tensor x = normalize(images), y = normalize(texts);
   return mean_of_chunks(x.size(0), chunk, [=](int64_t begin, int64_t end) {
     const auto target = [&](const Tensor& a, const Tensor& b) {
       const NoTape pause;
@@ -142,21 +140,15 @@ class Contrastive final : public Objective {
   Tensor loss(const TrainableModel& trained, const Model& model, const Batch& batch,
               int64_t) override {
     const int64_t count = batch.size(), chunk = recipe_.grad_cache;
-    const Tensor images =
-        gather(ranks_, cat(by_chunks(count, chunk,
-                                     [&](int64_t begin, int64_t end) {
-                                       return model.embed_image(batch.images.slice(0, begin, end));
-                                     }),
-                           0));
+    const Tensor images = pairs(by_chunks(count, chunk, [&](int64_t begin, int64_t end) {
+      return model.embed_image(batch.images.slice(0, begin, end));
+    }));
     const TokenBatch tokens = encode_texts(model, tokenizer_, batch.captions);
     const Tensor ids = tokens.ids, mask = to(tokens.mask, DType::u8);
     const Tensor texts =
-        gather(ranks_, cat(by_chunks(count, chunk,
-                                     [&model, ids, mask](int64_t begin, int64_t end) {
-                                       return model.embed_text(ids.slice(0, begin, end),
-                                                               mask.slice(0, begin, end));
-                                     }),
-                           0));
+        pairs(by_chunks(count, chunk, [&model, ids, mask](int64_t begin, int64_t end) {
+          return model.embed_text(ids.slice(0, begin, end), mask.slice(0, begin, end));
+        }));
     const Tensor loss = contrastive_loss(trained, images, texts, chunk);
     parts_.clear();
     if (!teacher_) return loss;
@@ -196,6 +188,11 @@ class Contrastive final : public Objective {
   std::string best() const override { return test_ ? "test_recall5" : ""; }
 
  private:
+  // The rows of all ranks, of length 1.
+  Tensor pairs(const std::vector<Tensor>& parts) const {
+    return normalize(gather(ranks_, cat(parts, 0)));
+  }
+
   TeacherPairs teach(const Batch& batch) const {
     const NoTape pause;
     const auto part = [&](int64_t begin, int64_t end) {

@@ -8,7 +8,7 @@
 
 namespace ocelli {
 
-// images, texts [B, E], a pair a row, of any length. CLIP's symmetric cross entropy over the batch
+// images, texts [B, E], a pair a row, of length 1. CLIP's symmetric cross entropy over the batch
 // (Radford et al., arXiv 2103.00020); SigLIP's sigmoid loss (Zhai et al., arXiv 2303.15343) where
 // the model has a logit_bias. With `chunk` no more than so many rows of the [B, B] similarities are
 // kept. Throws not_found for a model without logit_scale.

@@ -240,10 +240,10 @@ class Locked final : public Objective {
     Rng rng = keyed_rng({recipe_.seed, kFeatures, static_cast<uint64_t>(step)});
     const auto& dropout = recipe_.projections;
     const Tensor images =
-        model.project_image(pick(train_.images, rows, dropout.image_dropout, rng));
+        normalize(model.project_image(pick(train_.images, rows, dropout.image_dropout, rng)));
     const Tensor captions = pick(train_.texts, batch.indices, dropout.text_dropout, rng);
     if (dropout.caption_mix > 0) mix(captions, rows, rng);
-    const Tensor texts = model.project_text(captions);
+    const Tensor texts = normalize(model.project_text(captions));
     const Tensor loss = contrastive_loss(trained, images, texts);
     if (!classes_) return loss;
     return loss + classes_->loss(trained, model, batch.size(), rng) *

@@ -9,6 +9,7 @@
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/models/trainable.h"
 #include "ocelli/ops/loss.h"
+#include "ocelli/ops/norm.h"
 #include "ocelli/ops/recompute.h"
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/contrastive.h"
@@ -48,8 +49,8 @@ Tensor loss_of(const TrainableModel& trained, const Safetensors& batch) {
   const bool padded = std::ranges::any_of(
       batch.tensors(), [](const TensorInfo& info) { return info.name == "attention_mask"; });
   const Tensor mask = padded ? to(batch.load("attention_mask"), DType::u8) : Tensor();
-  return contrastive_loss(trained, model->embed_image(pixels),
-                          model->embed_text(to(batch.load("ids"), DType::i32), mask));
+  return contrastive_loss(trained, normalize(model->embed_image(pixels)),
+                          normalize(model->embed_text(to(batch.load("ids"), DType::i32), mask)));
 }
 
 class GradientGolden : public testing::TestWithParam<std::string> {};

@@ -9,6 +9,7 @@
 #include "ocelli/models/trainable.h"
 #include "ocelli/ops/elementwise.h"
 #include "ocelli/ops/loss.h"
+#include "ocelli/ops/norm.h"
 #include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/contrastive.h"
@@ -110,8 +111,9 @@ TEST(Teacher, OfTwoTowersIsOpenClips) {
     const Pair p(golden, false);
     Tape tape;
     for (const Tensor& leaf : {p.images, p.texts, p.scale}) tape.watch(leaf);
-    const Tensor contrastive = contrastive_loss(p.model, p.images, p.texts, chunk);
-    const Tensor distilled = clip_distillation(p.model, p.images, p.texts, teacher, chunk);
+    const Tensor x = normalize(p.images), y = normalize(p.texts);
+    const Tensor contrastive = contrastive_loss(p.model, x, y, chunk);
+    const Tensor distilled = clip_distillation(p.model, x, y, teacher, chunk);
     const auto expect = [&](const Tensor& actual, const char* name) {
       const float right = golden.load(name).data<float>()[0];
       EXPECT_NEAR(actual.data<float>()[0], right, 1e-5f * std::abs(right)) << name << chunk;
@@ -132,7 +134,7 @@ TEST(ContrastiveLoss, OfSigmoidsIsTheSameByChunks) {
   for (const int64_t chunk : {0, 4}) {
     Tape tape;
     tape.watch(p.images);
-    losses.push_back(contrastive_loss(p.model, p.images, p.texts, chunk));
+    losses.push_back(contrastive_loss(p.model, normalize(p.images), normalize(p.texts), chunk));
     gradients.push_back(tape.backward(losses.back())(p.images));
   }
   expect_equal(losses[1], losses[0], "loss");
