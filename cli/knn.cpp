@@ -14,10 +14,9 @@ struct Knn {
 
 void run(const Knn& knn, Common& common) {
   const ClassImages train = read_classes(knn.train), test = read_classes(knn.test);
-  KnnOptions options = knn.options;
-  options.train = common.run_options("embedding the training images");
-  options.test = common.run_options("embedding the test images");
-  const KnnResult result = knn_evaluate(*common.open(), train, test, options);
+  const KnnResult result = knn_evaluate(*common.open(), train, test, knn.options,
+                                        common.run_options("embedding the training images"),
+                                        common.run_options("embedding the test images"));
   const double count = static_cast<double>(std::max<int64_t>(result.count, 1));
   if (common.json) {
     print_json({{"top1", result.top1 / count},
@@ -25,8 +24,8 @@ void run(const Knn& knn, Common& common) {
                 {"count", result.count},
                 {"train", result.train},
                 {"classes", result.classes},
-                {"k", options.k},
-                {"temperature", options.temperature},
+                {"k", knn.options.k},
+                {"temperature", knn.options.temperature},
                 {"failed", result.errors.size()}});
   } else {
     hide_progress_bar();

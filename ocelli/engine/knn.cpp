@@ -1,17 +1,9 @@
 #include "ocelli/engine/knn.h"
 
 #include <algorithm>
-#include <cmath>
-#include <map>
-#include <numeric>
-
-#include "ocelli/index/exact_search.h"
-#include "ocelli/ops/linear.h"
 
 namespace ocelli {
 namespace {
-
-constexpr int64_t kBlock = 256;  // queries whose similarities are held at once
 
 // For each class of `test` that of `train` with its name.
 std::vector<int64_t> match_names(const ClassImages& train, const ClassImages& test) {
@@ -27,45 +19,6 @@ std::vector<int64_t> match_names(const ClassImages& train, const ClassImages& te
 
 }  // namespace
 
-std::vector<int64_t> knn_classify(const Tensor& scores, const std::vector<int64_t>& class_of,
-                                  const KnnOptions& options, int64_t top) {
-  std::vector<RowId> ids(class_of.size());
-  std::iota(ids.begin(), ids.end(), RowId{0});
-  TopK best(options.k);
-  best.add(scores.values<float>(), ids.data());
-  std::map<int64_t, double> votes;
-  for (const Hit& hit : best.take()) {
-    votes[class_of[hit.row]] += std::exp(hit.score / options.temperature);
-  }
-  std::vector<std::pair<double, int64_t>> order;
-  for (const auto& [label, vote] : votes) order.emplace_back(-vote, label);
-  std::ranges::sort(order);
-  std::vector<int64_t> classes;
-  for (const auto& [vote, label] : order) {
-    if (static_cast<int64_t>(classes.size()) < top) classes.push_back(label);
-  }
-  return classes;
-}
-
-KnnCount count_knn(const Tensor& rows, const std::vector<int64_t>& class_of, const Tensor& queries,
-                   const std::vector<int64_t>& truth, const KnnOptions& options) {
-  LinearWeight packed(rows, {});
-  packed.pack();
-  KnnCount count;
-  for (int64_t begin = 0; begin < queries.size(0); begin += kBlock) {
-    throw_if_cancelled();
-    const int64_t end = std::min(queries.size(0), begin + kBlock);
-    const Tensor scores = linear(queries.slice(0, begin, end), packed);
-    for (int64_t i = begin; i < end; ++i) {
-      const auto found = knn_classify(scores.select(0, i - begin), class_of, options, 5);
-      const auto at = std::ranges::find(found, truth[i]);
-      count.top1 += at == found.begin();
-      count.top5 += at != found.end();
-    }
-  }
-  return count;
-}
-
 std::vector<int64_t> classes_of(const ImageEmbeddings& images, const ClassImages& data) {
   std::vector<int64_t> classes;
   for (const int64_t image : images.images) classes.push_back(data.class_of[image]);
@@ -73,12 +26,13 @@ std::vector<int64_t> classes_of(const ImageEmbeddings& images, const ClassImages
 }
 
 KnnResult knn_evaluate(const OpenModel& opened, const ClassImages& train, const ClassImages& test,
-                       const KnnOptions& options) {
+                       const KnnOptions& options, const RunOptions& train_run,
+                       const RunOptions& test_run) {
   check(options.k >= 1, "-k {}: at least 1 is needed", options.k);
   check(options.temperature > 0, "--temperature {}: more than 0 is needed", options.temperature);
   const std::vector<int64_t> matched = match_names(train, test);
-  ImageEmbeddings known = embed_images(opened, train.paths, options.train);
-  ImageEmbeddings asked = embed_images(opened, test.paths, options.test);
+  ImageEmbeddings known = embed_images(opened, train.paths, train_run);
+  ImageEmbeddings asked = embed_images(opened, test.paths, test_run);
   KnnResult result;
   result.classes = static_cast<int64_t>(train.classes.size());
   result.errors = std::move(known.errors);

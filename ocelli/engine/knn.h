@@ -1,32 +1,11 @@
-// Classification by the k nearest labelled images, DINOv2's protocol for features that were never
-// trained on the labels. Wu et al., "Unsupervised Feature Learning via Non-Parametric Instance
-// Discrimination" (arXiv 1805.01978), section 3.4; dinov2/eval/knn.py.
+// Images classified by the k nearest labelled ones (train/neighbours.h).
 #pragma once
 
 #include "ocelli/data/image_list.h"
 #include "ocelli/engine/embed.h"
+#include "ocelli/train/neighbours.h"
 
 namespace ocelli {
-
-struct KnnOptions {
-  int64_t k = 20;
-  double temperature = 0.07;
-  RunOptions train = {}, test = {};
-};
-
-// The best `top` classes, best first: votes exp(<query, row> / temperature) of the k nearest rows,
-// summed by class. `scores` [N] are the <query, row>; of equal votes the lower class comes first.
-std::vector<int64_t> knn_classify(const Tensor& scores, const std::vector<int64_t>& class_of,
-                                  const KnnOptions& options, int64_t top);
-
-// How many queries have their true class first, and among the first five.
-struct KnnCount {
-  int64_t top1 = 0, top5 = 0;
-};
-
-// knn_classify of queries [M, C] by rows [N, C].
-KnnCount count_knn(const Tensor& rows, const std::vector<int64_t>& class_of, const Tensor& queries,
-                   const std::vector<int64_t>& truth, const KnnOptions& options = {});
 
 // The classes of images that were embedded.
 std::vector<int64_t> classes_of(const ImageEmbeddings& images, const ClassImages& data);
@@ -39,6 +18,7 @@ struct KnnResult {
 
 // Throws invalid_argument for a class of `test` that `train` lacks.
 KnnResult knn_evaluate(const OpenModel& opened, const ClassImages& train, const ClassImages& test,
-                       const KnnOptions& options);
+                       const KnnOptions& options, const RunOptions& train_run,
+                       const RunOptions& test_run);
 
 }  // namespace ocelli

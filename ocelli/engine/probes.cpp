@@ -4,10 +4,10 @@
 
 #include "ocelli/engine/convert.h"
 #include "ocelli/engine/few_shot.h"
-#include "ocelli/engine/knn.h"
 #include "ocelli/models/trainable.h"
 #include "ocelli/nn/init.h"
 #include "ocelli/ops/norm.h"
+#include "ocelli/train/neighbours.h"
 
 namespace ocelli {
 namespace {

@@ -14,6 +14,7 @@
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/across_ranks.h"
 #include "ocelli/train/loading.h"
+#include "ocelli/train/neighbours.h"
 #include "ocelli/train/projections.h"
 #include "ocelli/train/teacher.h"
 
@@ -111,20 +112,11 @@ void clamp_logit_scale(const TrainableModel& model) {
 }
 
 std::vector<Metric> text_to_image_recall(const Tensor& texts, const Tensor& images,
-                                         std::span<const int64_t> own) {
-  const Tensor scores = matmul(texts, images.transpose(0, 1));
-  const int64_t count = scores.size(0), among = scores.size(1);
-  int64_t first = 0, among_five = 0;
-  for (int64_t i = 0; i < count; ++i) {
-    const float* row = scores.data<float>() + i * among;
-    const float right = row[own[static_cast<size_t>(i)]];
-    const int64_t better = std::count_if(row, row + among, [&](float x) { return x > right; });
-    first += better < 1;
-    among_five += better < 5;
-  }
-  const auto n = static_cast<double>(count);
-  return {{"test_recall1", static_cast<double>(first) / n},
-          {"test_recall5", static_cast<double>(among_five) / n}};
+                                         const std::vector<int64_t>& own) {
+  std::vector<std::vector<int64_t>> keys;
+  for (const int64_t image : own) keys.push_back({image});
+  const Recall found = recall(texts, images, keys);
+  return {{"test_recall1", found.r1}, {"test_recall5", found.r5}};
 }
 
 namespace {

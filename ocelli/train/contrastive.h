@@ -35,7 +35,7 @@ void clamp_logit_scale(const TrainableModel& model);
 // Shares of `texts` [N, E] that find their image first, and among the first five, in `images`
 // [M, E], rows of length 1; text i belongs to image own[i].
 std::vector<Metric> text_to_image_recall(const Tensor& texts, const Tensor& images,
-                                         std::span<const int64_t> own);
+                                         const std::vector<int64_t>& own);
 
 struct CaptionData {
   std::shared_ptr<const Dataset> train;

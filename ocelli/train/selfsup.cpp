@@ -1,14 +1,11 @@
 #include "ocelli/train/selfsup.h"
 
 #include <algorithm>
-#include <cmath>
-#include <map>
-#include <numeric>
 
-#include "ocelli/ops/linear.h"
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/train/loading.h"
+#include "ocelli/train/neighbours.h"
 #include "ocelli/train/student_teacher.h"
 
 namespace ocelli {
@@ -92,42 +89,6 @@ void check_recipe(const TrainRecipe& recipe, int64_t patch) {
         s.mask_to);
 }
 
-// The class that the k nearest of the rows vote for, each with exp(cosine / 0.07): Wu et al., arXiv
-// 1805.01978. Row i itself does not vote.
-int32_t vote(const float* cosines, int64_t i, const std::vector<int32_t>& labels) {
-  constexpr int64_t kNearest = 20;
-  constexpr double kTemperature = 0.07;
-  std::vector<int64_t> order(labels.size());
-  std::iota(order.begin(), order.end(), 0);
-  order.erase(order.begin() + i);
-  const auto end = order.begin() + std::min<int64_t>(kNearest, std::ssize(order));
-  std::partial_sort(order.begin(), end, order.end(), [&](int64_t a, int64_t b) {
-    return cosines[a] != cosines[b] ? cosines[a] > cosines[b] : a < b;
-  });
-  std::map<int32_t, double> votes;
-  for (auto at = order.begin(); at != end; ++at) {
-    votes[labels[*at]] += std::exp(cosines[*at] / kTemperature);
-  }
-  return std::ranges::max_element(votes, {}, [](const auto& v) { return v.second; })->first;
-}
-
-// Which share of the rows [N, C], of length 1, the others name rightly.
-double knn_accuracy(const Tensor& rows, const std::vector<int32_t>& labels) {
-  constexpr int64_t kQueries = 256;
-  const int64_t count = rows.size(0);
-  check(count >= 2, "test: {} images; at least two are needed", count);
-  int64_t right = 0;
-  for (int64_t begin = 0; begin < count; begin += kQueries) {
-    throw_if_cancelled();
-    const int64_t end = std::min(count, begin + kQueries);
-    const Tensor cosines = matmul(rows.slice(0, begin, end), rows.transpose(0, 1));
-    for (int64_t i = begin; i < end; ++i) {
-      right += vote(cosines.data<float>() + (i - begin) * count, i, labels) == labels[i];
-    }
-  }
-  return static_cast<double>(right) / static_cast<double>(count);
-}
-
 class Selfsup final : public Objective {
  public:
   Selfsup(const TrainableModel& model, const SelfsupData& data, const TrainRecipe& recipe,
@@ -168,13 +129,14 @@ class Selfsup final : public Objective {
     if (!test_) return {};
     const std::unique_ptr<Model> teacher = learners_.teacher().build();
     std::vector<Tensor> rows;
-    std::vector<int32_t> labels;
+    std::vector<int64_t> labels;
     Loader loader(test_, testing_);
     while (const std::optional<Batch> batch = loader.next()) {
       rows.push_back(normalize(teacher->embed_image(batch->images)));
       std::ranges::copy(batch->labels.values<int32_t>(), std::back_inserter(labels));
     }
-    return {{"test_knn", knn_accuracy(cat(rows, 0), labels)}};
+    const auto right = static_cast<double>(count_knn(cat(rows, 0), labels));
+    return {{"test_knn", right / static_cast<double>(labels.size())}};
   }
 
   std::string best() const override { return test_ ? "test_knn" : ""; }

@@ -7,7 +7,6 @@
 
 #include "ocelli/base/file.h"
 #include "ocelli/base/threads.h"
-#include "ocelli/engine/knn.h"
 #include "ocelli/hub/digest.h"
 #include "tests/support/temp_folder.h"
 
@@ -91,17 +90,6 @@ TEST_F(IndexImages, WhatWasDoneBeforeACancelStays) {
   clear_cancel();
   EXPECT_EQ(ImageIndex(folder_ / "i").catalogue().count(), 4);
   EXPECT_EQ(update().added, 6);
-}
-
-TEST(Knn, VotesAreWeighted) {
-  const std::vector<float> scores = {0.9f, 0.8f, 0.8f, 0.1f, 0.95f};
-  const Tensor all = Tensor::from<float>(scores, {5});
-  const std::vector<int64_t> labels = {0, 1, 1, 2, 2};
-  // e^(.95/.07) > e^(.9/.07) > 2 e^(.8/.07); warm votes count heads.
-  EXPECT_EQ(knn_classify(all, labels, {.k = 5}, 5), (std::vector<int64_t>{2, 0, 1}));
-  EXPECT_EQ(knn_classify(all, labels, {.k = 4, .temperature = 10}, 2),
-            (std::vector<int64_t>{1, 2}));
-  EXPECT_EQ(knn_classify(all, labels, {.k = 1}, 5), std::vector<int64_t>{2});
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-#include "ocelli/engine/retrieval.h"
+#include "ocelli/train/neighbours.h"
 
 #include <gtest/gtest.h>
 
@@ -9,6 +9,24 @@ namespace {
 
 Tensor rows(const std::vector<float>& values, int64_t width) {
   return Tensor::from<float>(values, {static_cast<int64_t>(values.size()) / width, width});
+}
+
+TEST(Knn, VotesAreWeighted) {
+  const std::vector<float> scores = {0.9f, 0.8f, 0.8f, 0.1f, 0.95f};
+  const std::vector<int64_t> labels = {0, 1, 1, 2, 2};
+  // e^(.95/.07) > e^(.9/.07) > 2 e^(.8/.07); warm votes count heads.
+  EXPECT_EQ(knn_classify(scores, labels, {.k = 5}, 5), (std::vector<int64_t>{2, 0, 1}));
+  EXPECT_EQ(knn_classify(scores, labels, {.k = 4, .temperature = 10}, 2),
+            (std::vector<int64_t>{1, 2}));
+  EXPECT_EQ(knn_classify(scores, labels, {.k = 1}, 5), std::vector<int64_t>{2});
+}
+
+// The class of a row is what the others say, however near it is to itself.
+TEST(Knn, ARowDoesNotVoteForItself) {
+  const Tensor all = rows({1, 0, 0.8f, 0.6f, 0.6f, 0.8f, 0, 1}, 2);
+  EXPECT_EQ(count_knn(all, {0, 0, 1, 1}), 2);  // the outer ones, whose nearest is their like
+  EXPECT_EQ(count_knn(all, {0, 0, 1, 1}, all, {0, 0, 1, 1}).top1, 4);
+  EXPECT_EQ(count_knn(rows({1, 0, 0, 1}, 2), {0, 1}), 0);
 }
 
 TEST(Recall, AQueryIsAnsweredByAnyOfItsOwn) {
