@@ -9,6 +9,7 @@
 #include "ocelli/ops/linear.h"
 #include "ocelli/ops/loss.h"
 #include "ocelli/ops/norm.h"
+#include "ocelli/ops/reduce.h"
 #include "ocelli/ops/shape.h"
 #include "ocelli/ops/tape.h"
 #include "ocelli/tensor/convert.h"

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "ocelli/base/rng.h"
 
 namespace ocelli {
