@@ -181,7 +181,7 @@ void apply_modules(const ModelFolder& folder, BertConfig& c) {
       if (!pooling) fail(ErrorCode::not_found, "{}/config.json is missing", place.string());
       c.pool = pool_of(pooling);
     } else if (module.kind == "Normalize") {
-      c.normalize = true;
+      c.normalize = !folder.is_tower;  // a projection would not see how long the mean was
     } else {
       fail(ErrorCode::unsupported, "{}: the module {} is not supported", folder.path.string(),
            module.kind);

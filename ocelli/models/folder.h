@@ -104,6 +104,7 @@ struct ModelFolder {
   // Of a model whose towers are folders of their own ("vision_folder" and "text_folder" in
   // config.json, relative to it): by the prefix of their tensors in `checkpoint`, which has all.
   std::map<std::string, std::shared_ptr<const ModelFolder>> towers;
+  bool is_tower = false;  // of another model, which projects what it gives
 
   // `path` is a folder or a checkpoint file. Throws not_found or corrupt_data.
   static ModelFolder open(const std::filesystem::path& path);

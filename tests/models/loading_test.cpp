@@ -1,12 +1,14 @@
 // What a user sees when a model folder is not as it should be.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <filesystem>
 #include <fstream>
 
 #include "ocelli/base/file.h"
 #include "ocelli/formats/safetensors.h"
 #include "ocelli/models/registry.h"
+#include "ocelli/tensor/convert.h"
 #include "tests/support/temp_folder.h"
 
 namespace ocelli {
@@ -156,6 +158,20 @@ TEST_F(Sentences, TextsAreCopiedWithTheirModules) {
 TEST_F(Sentences, MissingPoolingIsNamed) {
   fs::remove(folder_ / "1_Pooling/config.json");
   EXPECT_NE(error().find("1_Pooling/config.json"), std::string::npos) << error();
+}
+
+TEST_F(Sentences, TheirLengthIsLeftToAProjection) {
+  const auto length = [&](bool is_tower) {
+    ModelFolder folder = ModelFolder::open(folder_);
+    folder.is_tower = is_tower;
+    const auto model = find_family(folder).load(folder, Weights(folder.checkpoint));
+    const Tensor ids = to(Tensor::full({1, 4}, 2), DType::i32);
+    float sum = 0;
+    for (const float x : contiguous(model->embed_text(ids, {})).values<float>()) sum += x * x;
+    return std::sqrt(sum);
+  };
+  EXPECT_NEAR(length(false), 1, 1e-5);
+  EXPECT_GT(length(true), 1.5);
 }
 
 TEST_F(Sentences, OtherPoolingIsRefused) {
