@@ -1,6 +1,7 @@
 // A step of a ViT with random weights on random pixels (forward, backward, clip_grad_norm, AdamW):
 // images a second, the peak of memory, and with --profile where the time goes.
-// build/bench/train_step [tiny|small|base] [f32|bf16] [--batch N] [--steps N] [--recompute] [--profile]
+// build/bench/train_step [tiny|small|base] [f32|bf16] [--batch N] [--steps N] [--recompute]
+// [--profile]
 #include <fmt/format.h>
 #include <sys/resource.h>
 
