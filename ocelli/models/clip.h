@@ -19,9 +19,10 @@ class ClipEncoder {
  public:
   ClipEncoder() = default;
   ClipEncoder(const Weights& w, const ClipEncoderConfig& config);
-  // x [B, N, C].
+  // x [B, N, C]; the last layer gives the first `count` tokens.
   Tensor operator()(Tensor x, const AttentionOptions& attention) const;
-  Tensor operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap) const;
+  Tensor operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap,
+                    int64_t count = kAllTokens) const;
   // The first token alone, [B, C].
   Tensor class_token(Tensor x) const;
   // For patches that are to be compared with texts: the last layer without residual and MLP, its
@@ -34,7 +35,6 @@ class ClipEncoder {
 
  private:
   struct Layer;
-  Tensor run(Tensor x, const AttentionOptions& attention, LayerTap& tap, int64_t count) const;
   std::vector<std::shared_ptr<const Layer>> layers_;
 };
 

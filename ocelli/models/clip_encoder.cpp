@@ -47,23 +47,16 @@ ClipEncoder::ClipEncoder(const Weights& w, const ClipEncoderConfig& c) {
     layers_.push_back(std::make_shared<Layer>(w / "layers" / i, c));
 }
 
-// The last layer gives the first `count` tokens.
-Tensor ClipEncoder::run(Tensor x, const AttentionOptions& attention, LayerTap& tap,
-                        int64_t count) const {
-  const int64_t tokens = x.size(1);
+Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap,
+                               int64_t count) const {
   for (size_t i = 0; i < layers_.size(); ++i) {
-    const int64_t given = i + 1 < layers_.size() ? tokens : count;
+    const int64_t given = i + 1 < layers_.size() ? kAllTokens : count;
     x = recompute(std::move(x), [layer = layers_[i], attention, given](Tensor h) {
       return (*layer)(std::move(h), attention, given);
     });
     tap(static_cast<int64_t>(i), x);
   }
   return x;
-}
-
-Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention, LayerTap& tap) const {
-  const int64_t tokens = x.size(1);
-  return run(std::move(x), attention, tap, tokens);
 }
 
 Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention) const {
@@ -73,12 +66,11 @@ Tensor ClipEncoder::operator()(Tensor x, const AttentionOptions& attention) cons
 
 Tensor ClipEncoder::class_token(Tensor x) const {
   LayerTap none;
-  return run(std::move(x), {}, none, 1).select(1, 0);
+  return (*this)(std::move(x), {}, none, 1).select(1, 0);
 }
 
 Tensor ClipEncoder::dense(Tensor x) const {
-  const int64_t tokens = x.size(1);
-  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = (*layers_[i])(std::move(x), {}, tokens);
+  for (size_t i = 0; i + 1 < layers_.size(); ++i) x = (*layers_[i])(std::move(x), {}, kAllTokens);
   const Layer& last = *layers_.back();
   return last.self_attn.correlate(last.layer_norm1(x));
 }

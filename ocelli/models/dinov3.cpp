@@ -186,14 +186,13 @@ class Dinov3 final : public Model {
 
  private:
   Tensor run(const Tensor& pixels, const Tensor& mask, LayerTap& tap,
-             std::optional<int64_t> count = {}) const {
+             int64_t count = kAllTokens) const {
     const Rotation rotate(config_, pixels.size(1) / config_.patch, pixels.size(2) / config_.patch);
     Tensor x = patch_embeddings_(pixels);  // [B, h*w, C]
     if (mask.defined()) x = mask_patches(x, mask, mask_token_);
     x = cat({prefix_tokens_.expand({x.size(0), prefix_tokens_.size(1), config_.width}), x}, 1);
-    const int64_t tokens = x.size(1);
     for (size_t i = 0; i < blocks_.size(); ++i) {
-      const int64_t given = i + 1 < blocks_.size() ? tokens : count.value_or(tokens);
+      const int64_t given = i + 1 < blocks_.size() ? kAllTokens : count;
       x = blocks_[i](std::move(x), rotate, given);
       tap(static_cast<int64_t>(i), x);
     }

@@ -97,17 +97,16 @@ std::optional<ModelFolder> ModelFolder::tower(const std::string& prefix,
                                               const std::string& field) const {
   auto part = std::make_shared<PartSource>(checkpoint, prefix);
   if (part->tensors().empty()) return {};
-  if (const auto found = towers.find(prefix); found != towers.end()) {
-    ModelFolder folder = *found->second;
-    folder.is_tower = true;
-    return folder;
-  }
   ModelFolder folder;
+  if (const auto found = towers.find(prefix); found != towers.end()) {
+    folder = *found->second;
+  } else {
+    folder.path = path;
+    folder.config = config.at(field);
+    folder.processor = processor;
+    folder.checkpoint = folder.stored = std::move(part);
+  }
   folder.is_tower = true;
-  folder.path = path;
-  folder.config = config.at(field);
-  folder.processor = processor;
-  folder.checkpoint = folder.stored = std::move(part);
   return folder;
 }
 

@@ -44,7 +44,7 @@ class VitEncoder {
   struct MapPool;
   Tensor embed(const Tensor& pixels, const Tensor& mask) const;
   Tensor run(const Tensor& pixels, const Tensor& mask, LayerTap& tap,
-             std::optional<int64_t> count = {}) const;
+             int64_t count = kAllTokens) const;
   Tensor norm(const Tensor& x) const { return norm_.weight.defined() ? norm_(x) : x; }
 
   VitConfig config_;

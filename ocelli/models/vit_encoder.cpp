@@ -212,13 +212,12 @@ Tensor VitEncoder::embed(const Tensor& pixels, const Tensor& mask) const {
 }
 
 Tensor VitEncoder::run(const Tensor& pixels, const Tensor& mask, LayerTap& tap,
-                       std::optional<int64_t> count) const {
+                       int64_t count) const {
   Tensor x = embed(pixels, mask);  // [B, N, C]
   if (norm_pre_.weight.defined()) x = norm_pre_(x);
-  const int64_t tokens = x.size(1);
   for (size_t i = 0; i < blocks_.size(); ++i) {
     const auto kept = DropPath::draw(x.size(0));
-    const int64_t given = i + 1 < blocks_.size() ? tokens : count.value_or(tokens);
+    const int64_t given = i + 1 < blocks_.size() ? kAllTokens : count;
     x = recompute(std::move(x), [block = blocks_[i], kept, given](Tensor h) {
       return (*block)(std::move(h), kept, given);
     });
@@ -246,8 +245,7 @@ Tensor VitEncoder::pooled(const Tensor& pixels) const {
   const bool whole =
       config_.pool == VitConfig::Pool::map || config_.pool == VitConfig::Pool::average;
   LayerTap none;
-  const Tensor tokens =
-      norm(run(pixels, {}, none, whole ? std::nullopt : std::optional(config_.class_tokens)));
+  const Tensor tokens = norm(run(pixels, {}, none, whole ? kAllTokens : config_.class_tokens));
   Tensor pooled;
   if (config_.pool == VitConfig::Pool::map)
     pooled = (*map_pool_)(tokens);

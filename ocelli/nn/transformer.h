@@ -1,6 +1,8 @@
 // The parts that every vision transformer shares. A family whose part differs writes its own.
 #pragma once
 
+#include <limits>
+
 #include "ocelli/nn/layers.h"
 #include "ocelli/ops/attention.h"
 #include "ocelli/ops/resize.h"
@@ -29,6 +31,7 @@ Tensor words_with_context(const Embedding& words, const Tensor& ids, const Tenso
 // Of the tokens [B, N, C] that a last block gives, the first `count`: the others serve it as keys
 // and values alone. All of them where somebody watches attention.
 Tensor first_tokens(Tensor x, int64_t count);
+constexpr int64_t kAllTokens = std::numeric_limits<int64_t>::max();
 
 // Multi-head self-attention over [B, N, C] on a fused query-key-value projection.
 // Vaswani et al., arXiv 1706.03762.
