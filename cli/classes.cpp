@@ -52,7 +52,8 @@ Classifier Classes::open(const CLI::App& command, Common& common,
                          const std::vector<std::string>& names) const {
   const auto opened = open_model(command, common);
   if (auto classifier = given(opened, common)) return *std::move(classifier);
-  if (names.empty() || opened->model->has_classifier()) return Classifier(opened);
+  const bool by_name = command.count("--templates") > 0 || !opened->model->has_classifier();
+  if (names.empty() || !by_name) return Classifier(opened);
   return Classifier(opened, names, read_templates(templates), common.progress("embedding labels"));
 }
 

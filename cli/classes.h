@@ -18,7 +18,7 @@ struct Classes {
   // Those of --labels or --prompts, where there are any.
   std::optional<Classifier> given(const std::shared_ptr<const OpenModel>& opened,
                                   const Common& common) const;
-  // Those, else the model's own, else `names`.
+  // Those, else `names` where --templates is given or the model has no classes of its own.
   Classifier open(const CLI::App& command, Common& common,
                   const std::vector<std::string>& names = {}) const;
 };

@@ -75,6 +75,7 @@ void add_classify(CLI::App& app, Common& common) {
   common.add_images(*command, options->images);
   common.add_model(*command);
   options->classes.add(*command);
+  command->get_option("--templates")->needs("--labels");
   common.add_output(*command);
   command->add_option("-k,--top", options->top, "Classes an image (default: 5)")
       ->check(CLI::PositiveNumber.description(""))

@@ -15,10 +15,10 @@ Tensor rms_norm(const Tensor& x, const Tensor& weight, float eps);
 Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
                   float eps);
 
-// In training: y = (x - mean) / sqrt(var + eps) * weight + bias with mean and variance of each channel
-// of x [..., C] over everything else. running_mean and running_var, in place, go a `momentum` of the
-// way towards them, the variance as that of a sample. Throws invalid_argument for one value a
-// channel. Ioffe and Szegedy, arXiv 1502.03167; torch.nn.functional.batch_norm.
+// In training: y = (x - mean) / sqrt(var + eps) * weight + bias with mean and variance of each
+// channel of x [..., C] over everything else. running_mean and running_var, in place, go a
+// `momentum` of the way towards them, the variance as that of a sample. Throws invalid_argument for
+// one value a channel. Ioffe and Szegedy, arXiv 1502.03167; torch.nn.functional.batch_norm.
 Tensor batch_norm(const Tensor& x, const Tensor& running_mean, const Tensor& running_var,
                   const Tensor& weight, const Tensor& bias, float momentum, float eps);
 

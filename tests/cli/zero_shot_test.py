@@ -28,6 +28,12 @@ class ZeroShot(Case):
         alone = self.json("classify", fixtures.IMAGES / "coffee.png", "--top", "1")[0]["predictions"][0]
         self.assertEqual((best["index"], best["label"]), (alone["index"], alone["label"]))
 
+    def test_templates_ask_for_the_names_of_the_folders(self):
+        for image, name in {"chelsea.png": "kitten", "rocket.jpg": "space rocket"}.items():  # no classes of ImageNet
+            (self.folder / "photos" / name).mkdir(parents=True)
+            (self.folder / "photos" / name / image).symlink_to(fixtures.IMAGES / image)
+        self.assertEqual(self.json("eval", "photos", "-m", "zero-shot", "--templates", "openai80")["top1"], 1)
+
 
 if __name__ == "__main__":
     unittest.main()
