@@ -115,7 +115,7 @@ class FewShot(Case):
         pathlib.Path("empty").mkdir()
         for arguments, status, message in [
                 (["--prompts", "prompts", "--labels", "a,b"], 64, "--labels excludes --prompts"),
-                (["--prompts", "prompts", "--templates", "none"], 64, "--templates excludes --prompts"),
+                (["--prompts", "prompts", "--templates", "none"], 64, "--templates requires --labels"),
                 (["--method", "coop"], 64, "--method requires --prompts"),
                 (["--prompts", "prompts", "--method", "cooop"], 64, "--method"),
                 (["--prompts", "prompts"], 66, "/clip"),
