@@ -109,7 +109,7 @@ TrainableModel begin_with(const Train& train, const Common& common) {
   check(!train.image.empty() && !train.text.empty() && train.task == "contrastive",
         "train: --image and --text go together, and with contrastive");
   const auto& p = train.recipe.projections;
-  const ProjectionSizes sizes = {p.width, p.hidden, p.image_size};
+  const ProjectionSizes sizes = {p.width, p.hidden, p.image_size, p.ridge > 0 ? p.ridge_weight : 0};
   const bool sigmoid = train.loss == "siglip";
   const auto image = common.resolve(train.image), text = common.resolve(train.text);
   if (train.lock_image && train.lock_text) {  // they stay in their folders

@@ -1,11 +1,16 @@
 #include "ocelli/models/dual_encoder.h"
 
+#include <fmt/ranges.h>
+
+#include <array>
 #include <cmath>
 
 #include "ocelli/formats/memory_source.h"
 #include "ocelli/nn/init.h"
 #include "ocelli/nn/layers.h"
 #include "ocelli/ops/elementwise.h"
+#include "ocelli/ops/norm.h"
+#include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
 
 namespace ocelli {
@@ -18,15 +23,20 @@ constexpr const char *kType = "vision-text-dual-encoder", *kVision = "vision_mod
 constexpr float kGain = 0.1f;  // of new MLPs: they begin as a little beside the linear part
 
 struct Projection {
-  Linear linear, fc1, fc2;
+  Linear linear, fc1, fc2, ridge;
+  float ridge_weight;
 
-  explicit Projection(const Weights& w) {
+  Projection(const Weights& w, float weight_of_ridge) : ridge_weight(weight_of_ridge) {
     const Shape shape = matrix_shape(w, "weight");
     linear = Linear(w, shape[1], shape[0], false);
-    if (!w.has("fc1.weight")) return;
-    const int64_t hidden = matrix_shape(w, "fc1.weight")[0];
-    fc1 = Linear(w / "fc1", shape[1], hidden);
-    fc2 = Linear(w / "fc2", hidden, shape[0], false);
+    if (w.has("fc1.weight")) {
+      const int64_t hidden = matrix_shape(w, "fc1.weight")[0];
+      fc1 = Linear(w / "fc1", shape[1], hidden);
+      fc2 = Linear(w / "fc2", hidden, shape[0], false);
+    }
+    if (weight_of_ridge > 0) {
+      ridge = Linear(w / "ridge", shape[1], matrix_shape(w, "ridge.weight")[0]);
+    }
   }
 
   static Shape matrix_shape(const Weights& w, const char* name) {
@@ -38,15 +48,18 @@ struct Projection {
     return *shape;
   }
 
-  int64_t width() const { return linear.weight.out_features(); }
+  std::array<int64_t, 2> widths() const {
+    return {linear.weight.out_features(), ridge.weight.out_features()};
+  }
 
   Tensor operator()(const Tensor& x) const {
     check(x.rank() == 2 && x.size(1) == linear.weight.in_features(),
           "the tower's features are {} but its projection takes {}", x.shape(),
           linear.weight.in_features());
-    const Tensor y = linear(x);
-    return fc1.weight.out_features() ? fc2(fc1(x, {.activation = Unary::gelu}), {.residual = y})
-                                     : y;
+    Tensor y = linear(x);
+    if (fc1.weight.out_features()) y = fc2(fc1(x, {.activation = Unary::gelu}), {.residual = y});
+    if (ridge_weight == 0) return y;
+    return cat({normalize(y), normalize(ridge(x)) * std::sqrt(ridge_weight)}, 1);
   }
 };
 
@@ -54,14 +67,15 @@ struct Projection {
 class DualEncoder final : public Model {
  public:
   DualEncoder(std::unique_ptr<Model> vision, std::unique_ptr<Model> text, const Weights& w,
-              const std::optional<ImageProcessor>& processor)
+              float ridge_weight, const std::optional<ImageProcessor>& processor)
       : vision_(std::move(vision)),
         text_(std::move(text)),
-        visual_projection_(w / "visual_projection"),
-        text_projection_(w / "text_projection") {
-    if (visual_projection_.width() != text_projection_.width()) {
+        visual_projection_(w / "visual_projection", ridge_weight),
+        text_projection_(w / "text_projection", ridge_weight) {
+    if (visual_projection_.widths() != text_projection_.widths()) {
       fail(ErrorCode::corrupt_data, "{}: images become {} numbers but texts {}", w.path(),
-           visual_projection_.width(), text_projection_.width());
+           fmt::join(visual_projection_.widths(), " + "),
+           fmt::join(text_projection_.widths(), " + "));
     }
     // transformers takes each tower's pooler_output, and ViT's has a layer that others leave out.
     if (w.has("vision_model.pooler.dense.weight")) {
@@ -72,14 +86,18 @@ class DualEncoder final : public Model {
       processor_ = processor.value_or(vision_->image_processor());
       size_ = processor ? processor->output_size() : vision_->native_size();
     }
-    similarity_.scale = std::exp(contiguous(w.get("logit_scale")).data<float>()[0]);
+    const float scale = std::exp(contiguous(w.get("logit_scale")).data<float>()[0]);
+    similarity_.scale = scale * (1 + ridge_weight);  // that of cos(y) alone stays
     similarity_.sigmoid = w.has("logit_bias");
     if (similarity_.sigmoid) similarity_.bias = contiguous(w.get("logit_bias")).data<float>()[0];
   }
 
   const ImageProcessor& image_processor() const override { return processor_; }
   std::array<int64_t, 2> native_size() const override { return size_; }
-  int64_t embedding_size() const override { return visual_projection_.width(); }
+  int64_t embedding_size() const override {
+    const auto [learnt, ridge] = visual_projection_.widths();
+    return learnt + ridge;
+  }
   int64_t depth() const override { return vision_ ? vision_->depth() : 0; }
   bool has_classifier() const override { return vision_ && vision_->has_classifier(); }
   const std::vector<std::string>& labels() const override { return vision().labels(); }
@@ -167,7 +185,12 @@ std::unique_ptr<Model> load(const ModelFolder& folder, const Weights& w) {
     processor =
         ImageProcessor::from_transformers(folder.processor.json(), folder.processor.place());
   }
-  return std::make_unique<DualEncoder>(std::move(vision), std::move(text), w, processor);
+  const auto ridge_weight = folder.config.get<float>("ridge_weight", 0);
+  if (!(ridge_weight >= 0 && std::isfinite(ridge_weight))) {
+    fail(ErrorCode::corrupt_data, "{}: ridge_weight is {}", folder.config.place(), ridge_weight);
+  }
+  return std::make_unique<DualEncoder>(std::move(vision), std::move(text), w, ridge_weight,
+                                       processor);
 }
 
 Tensor random_matrix(int64_t rows, int64_t columns, Rng& rng, float gain = 1) {
@@ -210,8 +233,10 @@ Tensors new_projection_tensors(const ModelFolder& vision, const ModelFolder& tex
   // arXiv 2103.00020, section 2.5; 2303.15343, section 3.2
   tensors["logit_scale"] = Tensor::full({}, std::log(sigmoid ? 10 : 1 / 0.07f));
   if (sigmoid) tensors["logit_bias"] = Tensor::full({}, -10);
+  const int64_t widths[] = {open_tower(vision, false)->embedding_size(),
+                            open_tower(text, true)->embedding_size()};
   for (const bool texts : {true, false}) {
-    const int64_t width = open_tower(texts ? text : vision, texts)->embedding_size();
+    const int64_t width = widths[texts];
     const std::string name = texts ? "text_projection" : "visual_projection";
     tensors[name + ".weight"] =
         texts && width == sizes.width ? unit_matrix(width) : random_matrix(sizes.width, width, rng);
@@ -219,6 +244,10 @@ Tensors new_projection_tensors(const ModelFolder& vision, const ModelFolder& tex
       tensors[name + ".fc1.weight"] = random_matrix(sizes.hidden, width, rng);
       tensors[name + ".fc1.bias"] = Tensor::zeros({sizes.hidden});
       tensors[name + ".fc2.weight"] = random_matrix(sizes.width, sizes.hidden, rng, kGain);
+    }
+    if (sizes.ridge_weight > 0) {
+      tensors[name + ".ridge.weight"] = Tensor::zeros({widths[true], width});
+      tensors[name + ".ridge.bias"] = Tensor::zeros({widths[true]});
     }
   }
   return tensors;
@@ -237,7 +266,8 @@ void add_tower(Tensors& tensors, const std::string& prefix, const ModelFolder& t
 
 ModelFolder new_dual_encoder(const ModelFolder& vision, const ModelFolder& text,
                              const ProjectionSizes& sizes, bool sigmoid, uint64_t seed) {
-  check(sizes.image_size == 0, "projections.image_size is for two towers that stay as they are");
+  check(sizes.image_size == 0 && sizes.ridge_weight == 0,
+        "projections.image_size and projections.ridge are for two towers that stay as they are");
   Rng rng(seed);
   Tensors tensors = new_projection_tensors(vision, text, sizes, sigmoid, rng);
   add_tower(tensors, kVision, vision);
@@ -273,6 +303,7 @@ ModelFolder new_projections(ModelFolder vision, ModelFolder text, const Projecti
     folder.processor = whole_images(open_tower(vision, false)->image_processor(), sizes.image_size);
   }
   nlohmann::json config = {{"model_type", kType}, {"projection_dim", sizes.width}};
+  if (sizes.ridge_weight > 0) config["ridge_weight"] = sizes.ridge_weight;
   for (const auto& [field, prefix] : kTowerFolders) {
     ModelFolder& tower = std::string_view(prefix) == kText ? text : vision;
     config[field] = std::filesystem::absolute(tower.path).lexically_normal().string();

@@ -13,6 +13,7 @@ struct ProjectionSizes {
   // Towers that are folders alone: images shrink to a shorter side of so many pixels, and are seen
   // to both ends of it; 0: as the image tower has them.
   int64_t image_size = 0;
+  double ridge_weight = 0;  // of the part that a ridge regression gives (below); 0: there is none
 };
 
 // New models over an image model and a text model. Their projections are random, but where texts
@@ -33,7 +34,10 @@ ModelFolder new_dual_encoder(const ModelFolder& vision, const ModelFolder& text,
 //                  "vision_folder": "../default", "text_folder": "../all-MiniLM-L6-v2"}
 //   model.safetensors:  logit_scale, and for P = visual_projection and text_projection
 //     P.weight [E, F]                        x -> W x
-//     P.fc1.{weight, bias}, P.fc2.weight     -> W x + W2 gelu(W1 x + b1); may be absent
+//     P.fc1.{weight, bias}, P.fc2.weight     -> y = W x + W2 gelu(W1 x + b1); may be absent
+//     P.ridge.{weight, bias} [T, F], [T]     -> (y / |y|, sqrt(w) r / |r|) with r = R x + b and w
+//       the config's "ridge_weight": a cosine is (cos(y) + w cos(r)) / (1 + w); may be absent, and
+//       is zero in a new model (train/ridge.h)
 //   preprocessor_config.json: of transformers; may be absent, images are then the image tower's
 ModelFolder new_projections(ModelFolder vision, ModelFolder text, const ProjectionSizes& sizes,
                             bool sigmoid, uint64_t seed);

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <numeric>
 
 #include "ocelli/data/random.h"
 #include "ocelli/ops/elementwise.h"
@@ -15,6 +16,8 @@
 #include "ocelli/ops/shape.h"
 #include "ocelli/tensor/convert.h"
 #include "ocelli/train/across_ranks.h"
+#include "ocelli/train/ridge.h"
+#include "ocelli/train/run.h"
 
 namespace ocelli {
 namespace {
@@ -75,15 +78,25 @@ class Towers {
   Tensor of_texts(const std::vector<std::string>& texts) const { return cat(by_batches(texts), 0); }
 
  private:
+  // Texts of about the same length together, since a batch is as long as its longest.
   std::vector<Tensor> by_batches(const std::vector<std::string>& texts) const {
     constexpr size_t kBatch = 64;
-    std::vector<Tensor> rows;
+    std::vector<size_t> order(texts.size());
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::ranges::stable_sort(order, {}, [&](size_t i) { return texts[i].size(); });
+    std::vector<Tensor> rows(texts.size());
     for (size_t begin = 0; begin < texts.size(); begin += kBatch) {
       throw_if_cancelled();
-      const TokenBatch tokens =
-          encode_texts(*model_, tokenizer_,
-                       std::span(texts).subspan(begin, std::min(kBatch, texts.size() - begin)));
-      rows.push_back(model_->text_features(tokens.ids, to(tokens.mask, DType::u8)));
+      const std::span some =
+          std::span(order).subspan(begin, std::min(kBatch, texts.size() - begin));
+      std::vector<std::string> batch;
+      for (const size_t i : some) batch.push_back(texts[i]);
+      const TokenBatch tokens = encode_texts(*model_, tokenizer_, batch);
+      const Tensor features = model_->text_features(tokens.ids, to(tokens.mask, DType::u8));
+      for (int64_t row = 0; const size_t i : some) {
+        rows[i] = features.slice(0, row, row + 1);
+        ++row;
+      }
     }
     return rows;
   }
@@ -93,6 +106,12 @@ class Towers {
   const Tokenizer& tokenizer_;
   const Ranks& ranks_;
 };
+
+// What learns, of length 1: embeddings, or their part before that of the ridge regression.
+Tensor learnt(const TrainableModel& trained, const Tensor& embedding) {
+  const int64_t width = trained.tensor("visual_projection.weight").size(0);
+  return embedding.size(1) == width ? normalize(embedding) : embedding.slice(1, 0, width);
+}
 
 // Rows of a table of features, each number zero with probability `dropout`, the rest scaled up.
 Tensor pick(const Tensor& table, const std::vector<int64_t>& rows, double dropout, Rng& rng) {
@@ -175,8 +194,8 @@ class Classes {
     const auto& dropout = recipe_.projections;
     const Tensor x = model.project_image(pick(images, all, dropout.image_dropout, rng));
     const Tensor t = model.project_text(pick(texts_, texts, dropout.text_dropout, rng));
-    const Tensor logits =
-        matmul(normalize(x), normalize(t).transpose(0, 1)) * exp(trained.tensor("logit_scale"));
+    const Tensor logits = matmul(learnt(trained, x), learnt(trained, t).transpose(0, 1)) *
+                          exp(trained.tensor("logit_scale"));
     return cross_entropy(logits, own);
   }
 
@@ -240,10 +259,10 @@ class Locked final : public Objective {
     Rng rng = keyed_rng({recipe_.seed, kFeatures, static_cast<uint64_t>(step)});
     const auto& dropout = recipe_.projections;
     const Tensor images =
-        normalize(model.project_image(pick(train_.images, rows, dropout.image_dropout, rng)));
+        learnt(trained, model.project_image(pick(train_.images, rows, dropout.image_dropout, rng)));
     const Tensor captions = pick(train_.texts, batch.indices, dropout.text_dropout, rng);
     if (dropout.caption_mix > 0) mix(captions, rows, rng);
-    const Tensor texts = normalize(model.project_text(captions));
+    const Tensor texts = learnt(trained, model.project_text(captions));
     const Tensor loss = contrastive_loss(trained, images, texts);
     if (!classes_) return loss;
     return loss + classes_->loss(trained, model, batch.size(), rng) *
@@ -278,11 +297,42 @@ class Locked final : public Objective {
   const TrainRecipe& recipe_;
 };
 
+constexpr const char* kRidge = "*_projection.ridge.*";
+
+void fit_ridge(TrainableModel& model, const Features& features, const TrainRecipe& recipe) {
+  if (!model.tensors().contains("visual_projection.ridge.weight")) {
+    fail(ErrorCode::unsupported,
+         "{}: projections.ridge is for new projections, of --image and --text",
+         model.folder().path.string());
+  }
+  std::vector<Tensor> images;
+  std::vector<std::vector<int64_t>> captions_of;
+  for (size_t i = 0; i < features.texts_of.size(); ++i) {
+    if (std::ssize(features.texts_of[i]) < recipe.projections.ridge_captions) continue;
+    const auto row = static_cast<int64_t>(i);
+    images.push_back(features.images.slice(0, row, row + 1));
+    captions_of.push_back(features.texts_of[i]);
+  }
+  check(images.size() >= 2, "projections.ridge_captions: {} images have {} captions or more",
+        images.size(), recipe.projections.ridge_captions);
+  const RidgeProjections fitted =
+      ridge_projections(cat(images, 0), features.texts, captions_of, recipe.projections.ridge);
+  model.replace("visual_projection.ridge.weight", fitted.image_weight);
+  model.replace("visual_projection.ridge.bias", fitted.image_bias);
+  model.replace("text_projection.ridge.weight", fitted.text_weight);
+  model.replace("text_projection.ridge.bias", fitted.text_bias);
+}
+
 }  // namespace
 
 Trained train_projections(TrainableModel& model, const CaptionData& data,
-                          const Tokenizer& tokenizer, const TrainRecipe& recipe,
+                          const Tokenizer& tokenizer, const TrainRecipe& asked,
                           const TrainOptions& options) {
+  if (options.ranks.rank() == 0 && !options.resume) RunFolder::check_can_begin(options.output);
+  TrainRecipe recipe = asked;
+  if (model.tensors().contains("visual_projection.ridge.weight")) {
+    recipe.groups.freeze.emplace_back(kRidge);
+  }
   check(recipe.lora.rank == 0,
         "lora.rank is {}; towers that are folders do not learn, and projections learn whole",
         recipe.lora.rank);
@@ -309,6 +359,7 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
       if (recipe.classes.as_hidden) classes->begin_hidden(model);
     }
   }
+  if (recipe.projections.ridge > 0) fit_ridge(model, train_features, recipe);
   Locked objective(std::move(train_features), std::move(test_features), std::move(classes), recipe);
   LoaderOptions loading;
   loading.batch_size = recipe.batch;

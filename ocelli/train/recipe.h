@@ -64,7 +64,10 @@ struct TrainRecipe {
   struct {  // of a new model over two towers (models/dual_encoder.h), and of what goes into them
     int64_t width = 384, hidden = 0, image_size = 0;
     double image_dropout = 0, text_dropout = 0;
-    double caption_mix = 0;  // most of another caption of the image in a caption's features
+    double caption_mix = 0;      // most of another caption of the image in a caption's features
+    double ridge = 0;            // the penalty of a ridge regression beside them (ridge.h); 0: none
+    double ridge_weight = 0.75;  // of its cosine
+    int64_t ridge_captions = 1;  // it is fitted to images with so many captions or more
   } projections;
   struct {
     double weight = 0;                // of the loss over the image tower's own classes; 0: none

@@ -109,11 +109,14 @@ RunFolder::RunFolder(fs::path folder, RunConfig config, bool resume)
 
 RunFolder::~RunFolder() = default;
 
+void RunFolder::check_can_begin(const fs::path& folder) {
+  check(!fs::exists(folder) || (fs::is_directory(folder) && never_began(folder)),
+        "{}: the folder is not empty; name a new one, or --resume the run in it", folder.string());
+}
+
 void RunFolder::claim(bool resume) {
   if (!resume) {
-    check(!fs::exists(folder_) || (fs::is_directory(folder_) && never_began(folder_)),
-          "{}: the folder is not empty; name a new one, or --resume the run in it",
-          folder_.string());
+    check_can_begin(folder_);
     fs::create_directories(folder_);
     lock_ = std::make_unique<Lock>(folder_);
     return write_file(folder_ / kConfig, config_.text);

@@ -37,6 +37,8 @@ class RunFolder {
   // was never stopped. Throws invalid_argument for a folder that holds something else, another
   // config, or is in use by a process.
   RunFolder(std::filesystem::path folder, RunConfig config, bool resume);
+  // Throws as a new run there would, where much is to be computed before it begins.
+  static void check_can_begin(const std::filesystem::path& folder);
   ~RunFolder();
   RunFolder(const RunFolder&) = delete;
   RunFolder& operator=(const RunFolder&) = delete;

@@ -4,6 +4,7 @@ import pathlib
 import random
 import shutil
 import signal
+import struct
 import subprocess
 import time
 import unittest
@@ -158,10 +159,51 @@ class Train(Case):
         self.assert_same("step-00000060", "model.safetensors")
         error = self.run_program("train", *begin, "projections.image_size=5000", "-o", "bad", status=64).stderr
         self.assertIn("projections.image_size", error)
+        error = self.run_program("train", *begin, "-o", "whole", status=64).stderr
+        self.assertIn("the folder is not empty", error)
         error = self.run_program("train", *begin, "classes.as_hidden=true", f"projections.width={width + 1}", "-o", "bad", status=69).stderr
         self.assertIn("classes.as_hidden", error)
         error = self.run_program("train", *begin, "classes.as_hidden=true", "projections.hidden=0", "-o", "bad", status=64).stderr
         self.assertIn("projections.hidden", error)
+
+    def test_a_ridge_regression_stands_beside_projections(self):
+        captions()
+        written_text()
+        begin = ["contrastive", "captions.tsv", "--image", fixtures.GOLDENS / "vit_hf_classifier", "--text", "text", "--lock-image",
+                 "--lock-text", "-b", "3", "--epochs", "20", "--lr", "0.003", "--test", "captions.tsv", "--set", "projections.width=5"]
+        plain = self.json("train", *begin, "-o", "plain")
+        result = self.json("train", *begin, "projections.ridge=0.1", "projections.ridge_weight=0.5", "-o", "whole")
+        self.assertEqual(result["metrics"]["test_recall1"], 1)
+        checkpoint = pathlib.Path(result["checkpoint"])
+        tensors = fixtures.read_safetensors(checkpoint / "model.safetensors")
+        width = json.loads(pathlib.Path("text/config.json").read_text())["hidden_size"]
+        self.assertEqual(tensors["text_projection.ridge.weight"][1], [width, width])
+        self.assertEqual(json.loads((checkpoint / "config.json").read_text())["ridge_weight"], 0.5)
+        # What learns does not see it, and it does not learn.
+        without = fixtures.read_safetensors(plain["checkpoint"] + "/model.safetensors")
+        self.assertEqual({name: tensors[name] for name in without}, without)
+        self.assertEqual(*[[line.get("loss") for line in metrics(run)] for run in ("whole", "plain")])
+        self.run_program("embed", "photos/coffee/0_coffee.png", "-m", checkpoint, "-o", "one.npy")
+        embedding = struct.unpack(f"{5 + width}f", pathlib.Path("one.npy").read_bytes()[-4 * (5 + width):])
+        self.assertAlmostEqual(sum(x * x for x in embedding[5:]) / sum(x * x for x in embedding[:5]), 0.5, places=5)
+        self.json("train", "contrastive", "captions.tsv", "-m", checkpoint, "-b", "3", "--epochs", "1", "-o", "more")
+        more = fixtures.read_safetensors(next(pathlib.Path("more/checkpoints").glob("step-*")) / "model.safetensors")
+        self.assertEqual(more["text_projection.ridge.weight"], tensors["text_projection.ridge.weight"])
+        error = self.run_program("train", *begin, "projections.ridge=1", "projections.ridge_captions=99", "-o", "bad", status=64).stderr
+        self.assertIn("projections.ridge_captions: 0 images have 99 captions or more", error)
+        error = self.run_program("train", "contrastive", "captions.tsv", "-m", plain["checkpoint"], "--set", "projections.ridge=1", "-o", "bad",
+                                 status=69).stderr
+        self.assertIn("is for new projections", error)
+        weights = fixtures.read_safetensors(checkpoint / "model.safetensors")
+        dtype, (rows, columns), data = weights["text_projection.weight"]
+        weights["text_projection.weight"] = (dtype, [rows - 1, columns], data[:4 * (rows - 1) * columns])
+        fixtures.write_safetensors(checkpoint / "model.safetensors", weights)
+        error = self.run_program("embed", "photos", "-m", checkpoint, "-o", "none.npy", status=65).stderr
+        self.assertIn(f"images become 5 + {width} numbers but texts 4 + {width}", error)
+        config = json.loads((checkpoint / "config.json").read_text())
+        (checkpoint / "config.json").write_text(json.dumps({**config, "ridge_weight": -1}))
+        error = self.run_program("embed", "photos", "-m", checkpoint, "-o", "none.npy", status=65).stderr
+        self.assertIn("ridge_weight is -1", error)
 
     def test_projections_have_a_size_of_images_of_their_own(self):
         captions()
