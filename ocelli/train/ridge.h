@@ -3,6 +3,9 @@
 // errs elsewhere: together they are better than either (models/zero-shot/README.md).
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "ocelli/tensor/tensor.h"
 
 namespace ocelli {
