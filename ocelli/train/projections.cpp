@@ -297,14 +297,7 @@ class Locked final : public Objective {
   const TrainRecipe& recipe_;
 };
 
-constexpr const char* kRidge = "*_projection.ridge.*";
-
 void fit_ridge(TrainableModel& model, const Features& features, const TrainRecipe& recipe) {
-  if (!model.tensors().contains("visual_projection.ridge.weight")) {
-    fail(ErrorCode::unsupported,
-         "{}: projections.ridge is for new projections, of --image and --text",
-         model.folder().path.string());
-  }
   std::vector<Tensor> images;
   std::vector<std::vector<int64_t>> captions_of;
   for (size_t i = 0; i < features.texts_of.size(); ++i) {
@@ -331,7 +324,11 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
   if (options.ranks.rank() == 0 && !options.resume) RunFolder::check_can_begin(options.output);
   TrainRecipe recipe = asked;
   if (model.tensors().contains("visual_projection.ridge.weight")) {
-    recipe.groups.freeze.emplace_back(kRidge);
+    recipe.groups.freeze.emplace_back("*_projection.ridge.*");
+  } else if (recipe.projections.ridge > 0) {
+    fail(ErrorCode::unsupported,
+         "{}: projections.ridge is for new projections, of --image and --text",
+         model.folder().path.string());
   }
   check(recipe.lora.rank == 0,
         "lora.rank is {}; towers that are folders do not learn, and projections learn whole",
