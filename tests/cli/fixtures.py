@@ -214,7 +214,6 @@ def pickles():
 def label_lists():
     pathlib.Path("no_labels.txt").write_text("\n  \n")
     pathlib.Path("twice.txt").write_text("a dog\na cat\na dog\n")
-    pathlib.Path("many.txt").write_text("".join(f"thing {i}\n" for i in range(100_000)))
 
 
 def captions():

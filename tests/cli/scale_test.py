@@ -1,4 +1,4 @@
-"""Memory does not grow with the number of images. usage: memory_test.py OCELLI"""
+"""Many images, files and labels: neither memory nor time grows as it should not. usage: scale_test.py OCELLI"""
 import os
 import pathlib
 import struct
@@ -6,6 +6,7 @@ import subprocess
 import unittest
 import zlib
 
+import fixtures
 from support import PROGRAM, VIT, Case
 
 
@@ -19,7 +20,7 @@ def png(i):
             + chunk(b"IDAT", zlib.compress(row * 8)) + chunk(b"IEND", b""))
 
 
-class Memory(Case):
+class Scale(Case):
     def peak_mb(self, folder, command, *arguments):
         process = subprocess.Popen([PROGRAM, command, folder, "-m", VIT, "-q", *arguments], env=self.environment,
                                    stdout=subprocess.DEVNULL)
@@ -28,7 +29,7 @@ class Memory(Case):
         self.assertEqual(process.returncode, 0)
         return usage.ru_maxrss / 1024
 
-    def test_ten_thousand_images(self):
+    def test_ten_thousand_images_take_the_memory_of_a_thousand(self):
         for folder, count in (("few", 1000), ("many", 10_000)):
             pathlib.Path(folder).mkdir()
             for i in range(count):
@@ -37,6 +38,28 @@ class Memory(Case):
             few, many = self.peak_mb("few", command, *arguments), self.peak_mb("many", command, *arguments)
             # The names of 9000 more files, and nothing a picture.
             self.assertLess(many - few, 8, command)
+
+    def test_100_000_files_in_one_folder(self):
+        pathlib.Path("photos").mkdir()
+        for i in range(100_000):
+            first = i // 50_000 * 50_000  # a file system allows 65 000 names of one file
+            if i == first:
+                pathlib.Path(f"photos/{i:06}.png").write_bytes(png(i // 50_000))
+            else:
+                os.link(f"photos/{first:06}.png", f"photos/{i:06}.png")
+        first = self.json("index", "photos", "-m", VIT, "-o", "p.oci", "--kind", "flat")
+        self.assertEqual(first["added"], 100_000)
+        pathlib.Path("photos/099999.png").unlink()
+        again = self.json("index", "photos", "-o", "p.oci")
+        self.assertEqual((again["unchanged"], again["removed"]), (99_999, 1))
+        found = self.json("search", "p.oci", "photos/000000.png", "-k", "1", "--where", "name = '077777.png'")
+        self.assertEqual([pathlib.Path(each["path"]).name for each in found], ["077777.png"])
+
+    def test_100_000_labels(self):
+        fixtures.clip()
+        pathlib.Path("many.txt").write_text("".join(f"thing {i}\n" for i in range(100_000)))
+        found = self.json("classify", fixtures.IMAGES / "coffee.png", "-m", "clip", "--labels", "many.txt", "-k", "2")
+        self.assertRegex(found[0]["predictions"][0]["label"], "^thing [0-9]+$")
 
 
 unittest.main()
