@@ -3,6 +3,7 @@
 #include "cli/common.h"
 #include "ocelli/base/file.h"
 #include "ocelli/base/log.h"
+#include "ocelli/base/progress.h"
 #include "ocelli/models/dual_encoder.h"
 #include "ocelli/models/new_weights.h"
 #include "ocelli/train/adapt.h"
@@ -44,8 +45,12 @@ std::vector<Setting> settings_of(Train& train, Common& common) {
   return settings;
 }
 
+std::filesystem::path config_file(const std::string& run) {
+  return std::filesystem::path(run) / "config.toml";
+}
+
 void read_recipe(Train& train, Common& common) {
-  const auto config = std::filesystem::path(train.output) / "config.toml";
+  const auto config = config_file(train.output);
   if (train.resume) {
     check(train.task.empty(), "train: --resume goes on as {} says; leave out the task and data",
           config.string());
@@ -102,6 +107,20 @@ Trained learn_alone(const Train& train, TrainableModel& model, const TrainOption
   return train_selfsup(model, data, train.recipe, options);
 }
 
+Trained learn(const Train& train, const Common& common, TrainableModel& model,
+              const TrainOptions& options) {
+  try {
+    if (train.task == "selfsup") return learn_alone(train, model, options);
+    if (train.task == "contrastive") return learn_captions(train, model, options);
+    return learn_classes(train, common, model, options);
+  } catch (const Error&) {
+    if (cancel_requested() && ranks().rank() == 0 &&
+        std::filesystem::exists(config_file(train.output)))
+      log(LogLevel::info, fmt::format("go on with: ocelli train --resume {}", train.output));
+    throw;
+  }
+}
+
 TrainableModel begin_with(const Train& train, const Common& common) {
   const uint64_t seed = train.recipe.seed;
   if (train.image.empty() && train.text.empty())
@@ -136,7 +155,6 @@ void lock_towers(Train& train, const TrainableModel& model) {
 }
 
 void run(Train& train, Common& common) {
-  check(!train.output.empty(), "train: --output is needed, the run's folder");
   if (common.precision.empty()) common.precision = "f32";
   read_recipe(train, common);
   TrainableModel model = begin_with(train, common);
@@ -148,10 +166,7 @@ void run(Train& train, Common& common) {
   lock_towers(train, model);
   std::string& teacher = train.recipe.distill.model;
   if (!teacher.empty()) teacher = common.resolve(teacher);
-  const Trained trained = train.task == "selfsup" ? learn_alone(train, model, options)
-                          : train.task == "contrastive"
-                              ? learn_captions(train, model, options)
-                              : learn_classes(train, common, model, options);
+  const Trained trained = learn(train, common, model, options);
   for (const BadSample& bad : trained.bad) {
     const auto text = fmt::format("{}: {}; another image took its place", bad.id, bad.error);
     if (ranks().rank() == 0)
@@ -267,8 +282,15 @@ void add_train(CLI::App& app, Common& common) {
   auto* command = app.add_subcommand("train", "Train a model on images");
   auto train = std::make_shared<Train>();
   command->require_subcommand(0, 1);
-  command->add_flag("--resume", train->resume, "Go on with the run that is in --output");
-  command->add_option("-o,--output", train->output, "The run's folder")->type_name(kFolder);
+  command
+      ->add_option_function<std::string>(
+          "--resume",
+          [train](const std::string& run) {
+            train->output = run;
+            train->resume = true;
+          },
+          "Go on with the run in this folder, as its config.toml says")
+      ->type_name(kFolder);
   common.add_output(*command);
   const std::string labelled =
       "Images with classes: a folder with a sub-folder a class (or with train/ and val/), a "
@@ -295,7 +317,7 @@ void add_train(CLI::App& app, Common& common) {
       "A checkpoint is a model folder that every command opens.\n"
       "Examples:\n"
       "  ocelli train classify photos/ -m vit-folder -o run/ --epochs 5 --lr 1e-4\n"
-      "  ocelli train --resume -o run/\n"
+      "  ocelli train --resume run/\n"
       "  ocelli classify photo.jpg -m run/checkpoints/step-00000500");
   command->callback([command, train, &common] {
     if (command->get_subcommands().empty()) common.run_ranks([&] { run(*train, common); });

@@ -97,12 +97,12 @@ class Ranks(Case):
     def test_adapting_ranks_stop_and_go_on_as_if_undisturbed(self):
         arguments = [*self.adapt(), "--epochs", "12", "--set", "checkpoints.every_epochs=1000"]
         self.ranks(2, *arguments, "-o", "whole")
-        process = self.start_and_learn(2, *arguments)
+        process = self.start_and_learn(2, *arguments, "-o", "run")
         process.send_signal(signal.SIGUSR1)
         process.communicate(timeout=60)
         self.assertEqual(process.returncode, 130)
         self.assert_stopped()
-        self.ranks(2, "--resume", "-o", "run")
+        self.ranks(2, "--resume", "run")
         self.assertEqual(pathlib.Path("run/metrics.jsonl").read_bytes(), pathlib.Path("whole/metrics.jsonl").read_bytes())
 
     def test_projections_of_shared_features_learn_as_in_one_process(self):
@@ -134,7 +134,7 @@ class Ranks(Case):
         for rank in self.processes(process):
             os.kill(rank, signal.SIGKILL)
         process.communicate(timeout=30)
-        self.ranks(2, "--resume", "-o", "killed")
+        self.ranks(2, "--resume", "killed")
         self.assertEqual(pathlib.Path("killed/metrics.jsonl").read_bytes(), pathlib.Path("whole/metrics.jsonl").read_bytes())
 
     def start(self, ranks, *arguments):
@@ -151,7 +151,7 @@ class Ranks(Case):
             return file.stat().st_size if file.exists() else 0
 
         before = size()
-        process = self.start(ranks, *arguments, "-o", "run")
+        process = self.start(ranks, *arguments)
         while size() <= before + 200:
             self.assertIsNone(process.poll())
             time.sleep(0.02)
@@ -165,28 +165,28 @@ class Ranks(Case):
     def test_ranks_stop_together_and_go_on_as_if_undisturbed(self):
         arguments = ["classify", "photos", "-m", VIT, *FAST, "--epochs", "60", "--set", "checkpoints.every_epochs=1000"]
         self.ranks(2, *arguments, "-o", "whole")
-        process = self.start_and_learn(2, *arguments)
+        process = self.start_and_learn(2, *arguments, "-o", "run")
         process.send_signal(signal.SIGUSR1)  # which mpirun passes on to all
         self.assertIn("cancelled", process.communicate(timeout=60)[1])
         self.assertEqual(process.returncode, 130)
         self.assert_stopped()
-        process = self.start_and_learn(2, "--resume")
+        process = self.start_and_learn(2, "--resume", "run")
         os.kill(self.processes(process)[1], signal.SIGINT)  # one alone
         process.communicate(timeout=60)
         self.assertEqual(process.returncode, 130)
-        self.ranks(2, "--resume", "-o", "run")
+        self.ranks(2, "--resume", "run")
         self.assertEqual(pathlib.Path("run/metrics.jsonl").read_bytes(), pathlib.Path("whole/metrics.jsonl").read_bytes())
 
     def test_control_c_writes_a_checkpoint(self):
         self.environment["OMPI_MCA_odls_base_sigkill_timeout"] = "3"  # seconds that mpirun leaves
-        process = self.start_and_learn(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000")
+        process = self.start_and_learn(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000", "-o", "run")
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=60)
         self.assertNotEqual(process.returncode, 0)
         self.assert_stopped()
 
     def test_a_dead_rank_ends_the_job(self):
-        process = self.start_and_learn(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000")
+        process = self.start_and_learn(2, "classify", "photos", "-m", VIT, *FAST, "--epochs", "100000", "-o", "run")
         os.kill(self.processes(process)[1], signal.SIGKILL)
         error = process.communicate(timeout=30)[1]
         self.assertNotEqual(process.returncode, 0)

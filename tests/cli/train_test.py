@@ -262,7 +262,7 @@ class Train(Case):
         process.send_signal(signal.SIGINT)
         self.assertEqual(process.wait(timeout=60), 130)
         self.assertEqual(len(metrics("stopped")), 3)  # steps, and no test
-        self.run_program("train", "--resume", "-o", "stopped")
+        self.run_program("train", "--resume", "stopped")
         for name in "metrics.jsonl", "checkpoints/best":
             self.assertEqual(pathlib.Path("stopped", name).read_bytes(), pathlib.Path("whole", name).read_bytes())
 
@@ -335,8 +335,8 @@ class Train(Case):
                          "training/centres.safetensors", "training/optimizer.safetensors", "teacher/training/heads.safetensors")
 
     def start(self, *arguments):
-        return subprocess.Popen([PROGRAM, "train", *arguments, "-q"], env=self.environment,
-                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        return subprocess.Popen([PROGRAM, "train", *arguments], env=self.environment,
+                                stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
 
     def test_killed_at_twenty_moments_it_ends_as_if_undisturbed(self):
         often = ["--epochs", "40", "--set", "checkpoints.every_epochs=0.7", "--set", "average=0.9"]
@@ -364,12 +364,12 @@ class Train(Case):
                 ("teacher", "text_projection.weight", [*contrastive, "-m", clip, "--distill", "teacher"]),
                 ("image", "vit.layernorm.weight", [*contrastive, "--image", "image", "--text", text, "--lock-image", "--lock-text"])]:
             self.run_program("train", *arguments, "-o", "of-" + folder)
-            self.run_program("train", "--resume", "-o", "of-" + folder)
+            self.run_program("train", "--resume", "of-" + folder)
             tensors = fixtures.read_safetensors(f"{folder}/model.safetensors")
             dtype, shape, data = tensors[tensor]
             tensors[tensor] = (dtype, shape, data[:-4] + bytes([data[-4] ^ 1]) + data[-3:])  # the last bit of the last number
             fixtures.write_safetensors(f"{folder}/model.safetensors", tensors)
-            error = self.run_program("train", "--resume", "-o", "of-" + folder, status=64).stderr
+            error = self.run_program("train", "--resume", "of-" + folder, status=64).stderr
             self.assertIn(f"{folder}: its weights are not those that the run learnt upon", error)
 
     def test_lora_and_freeze_say_what_learns(self):
@@ -405,7 +405,7 @@ class Train(Case):
                 process.communicate()
                 done += 1
             if pathlib.Path("killed/config.toml").exists():  # else it was killed before it began
-                arguments = ["--resume", "-o", "killed"]
+                arguments = ["--resume", "killed"]
         self.run_program("train", *arguments)
 
     def assert_same(self, checkpoint, *files):
@@ -422,7 +422,7 @@ class Train(Case):
                 self.assertIsNone(process.poll())
                 time.sleep(0.02)
             process.send_signal(number)
-            process.communicate(timeout=60)
+            self.assertIn(f"go on with: ocelli train --resume {folder}\n", process.communicate(timeout=60)[1])
             self.assertEqual(process.returncode, 128 + number)
             run = self.json("runs", folder)[0]
             self.assertEqual(run["status"], "cancelled")
@@ -453,10 +453,10 @@ class Train(Case):
                 (["train", "classify", "photos", "-m", VIT, "-o", "b", "--set", "optimiser.lr=1"], "optimizer.lr"),
                 (["train", "classify", "photos", "-m", VIT, "-o", "b", "--lr", "0"], "optimizer.lr"),
                 (["train", "classify", "photos", "-m", VIT, "-o", "b", "-b", "99"], "larger than the 12 samples"),
-                (["train", "-o", "b"], "a task and data are needed"),
+                (["train"], "a task and data are needed"),
                 (["train", "classify", "-o", "b"], "data is required (see 'ocelli train classify --help')"),
-                (["train", "--resume"], "--output is needed"),
-                (["train", "--resume", "-o", "b", "classify", "photos", "-o", "b"], "leave out the task and data")]:
+                (["train", "--resume"], "--resume"),
+                (["train", "--resume", "b", "classify", "photos", "-o", "b"], "leave out the task and data")]:
             self.assertIn(message, self.run_program(*arguments, status=64).stderr)
         self.assertFalse(pathlib.Path("b/checkpoints").exists())
 
