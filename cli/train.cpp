@@ -168,7 +168,8 @@ void run(Train& train, Common& common) {
   if (!teacher.empty()) teacher = common.resolve(teacher);
   const Trained trained = learn(train, common, model, options);
   for (const BadSample& bad : trained.bad) {
-    const auto text = fmt::format("{}: {}; another image took its place", bad.id, bad.error);
+    const std::string place = bad.error.starts_with(bad.id) ? "" : bad.id + ": ";
+    const auto text = fmt::format("{}{}; learnt without it", place, bad.error);
     if (ranks().rank() == 0)
       log(LogLevel::warning, text);
     else

@@ -33,6 +33,7 @@ class ListedImages : public Dataset {
   std::optional<int64_t> size() const override { return std::ssize(paths_); }
   std::string id(int64_t index) const override { return paths_[index]; }
   std::vector<int64_t> labels() const override { return labels_; }
+  std::vector<std::string> captions() const override { return captions_; }
   const std::vector<std::string>& classes() const override { return classes_; }
 
   Sample get(int64_t index) const override {

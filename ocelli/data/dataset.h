@@ -33,6 +33,8 @@ class Dataset {
   virtual std::string id(int64_t index) const = 0;
   // One a sample, without reading images; empty where there are none or they are not known.
   virtual std::vector<int64_t> labels() const { return {}; }
+  // The same of captions.
+  virtual std::vector<std::string> captions() const { return {}; }
   // Names of the classes; empty where they are not known.
   virtual const std::vector<std::string>& classes() const = 0;
 

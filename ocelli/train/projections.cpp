@@ -4,8 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <functional>
-#include <map>
-#include <numeric>
+#include <iterator>
 
 #include "ocelli/data/random.h"
 #include "ocelli/ops/elementwise.h"
@@ -14,8 +13,7 @@
 #include "ocelli/ops/norm.h"
 #include "ocelli/ops/reduce.h"
 #include "ocelli/ops/shape.h"
-#include "ocelli/tensor/convert.h"
-#include "ocelli/train/across_ranks.h"
+#include "ocelli/train/locked_towers.h"
 #include "ocelli/train/ridge.h"
 #include "ocelli/train/run.h"
 
@@ -23,89 +21,6 @@ namespace ocelli {
 namespace {
 
 constexpr uint64_t kFeatures = 2;  // a stream of random numbers, beside the trainer's
-
-// What the towers make of a dataset: `images` [N, F] a row an image, `image_of` the row of each
-// sample, `texts` [samples, T].
-struct Features {
-  Tensor images, texts;
-  std::vector<int64_t> image_of;
-  std::vector<std::vector<int64_t>> texts_of;  // the samples of each row of images
-};
-
-class Towers {
- public:
-  Towers(const ModelFolder& folder, const Tokenizer& tokenizer, const Ranks& ranks)
-      : weights_(folder.checkpoint, {.rename = find_family(folder).rename(folder)}),
-        model_(find_family(folder).load(folder, weights_)),
-        tokenizer_(tokenizer),
-        ranks_(ranks) {}
-
-  const Model& model() const { return *model_; }
-  const Weights& weights() const { return weights_; }
-
-  // An image that stands in several rows of a table, with a caption each, is computed once. Each
-  // rank computes a share of the samples, and all get the whole.
-  Features operator()(const Dataset& data, bool captions, const Progress& progress) const {
-    Features result;
-    std::map<std::string, int64_t> rows;
-    const int64_t count = data.size().value_or(0);
-    check(count > 0, "train: tables and folders have features, not shards");
-    for (int64_t i = 0; i < count; ++i) {
-      const int64_t row = rows.emplace(data.id(i), rows.size()).first->second;
-      result.image_of.push_back(row);
-      result.texts_of.resize(rows.size());
-      result.texts_of[static_cast<size_t>(row)].push_back(i);
-    }
-    std::vector<Tensor> images;
-    std::vector<std::string> texts;
-    const auto [begin, end] = share_of(ranks_, count);
-    for (int64_t i = begin; i < end; ++i) {
-      throw_if_cancelled();
-      const Sample sample = data.get(i);
-      const int64_t row = result.image_of[static_cast<size_t>(i)];
-      if (result.texts_of[static_cast<size_t>(row)].front() == i) {
-        const Tensor pixels = preprocess(model_->image_processor(), sample.image).unsqueeze(0);
-        images.push_back(model_->image_features(pixels));
-      }
-      texts.push_back(sample.caption);
-      if (progress) progress(i + 1 - begin, end - begin);
-    }
-    result.images = gather_rows(ranks_, images);
-    if (captions) result.texts = gather_rows(ranks_, by_batches(texts));
-    return result;
-  }
-
-  Tensor of_texts(const std::vector<std::string>& texts) const { return cat(by_batches(texts), 0); }
-
- private:
-  // Texts of about the same length together, since a batch is as long as its longest.
-  std::vector<Tensor> by_batches(const std::vector<std::string>& texts) const {
-    constexpr size_t kBatch = 64;
-    std::vector<size_t> order(texts.size());
-    std::iota(order.begin(), order.end(), size_t{0});
-    std::ranges::stable_sort(order, {}, [&](size_t i) { return texts[i].size(); });
-    std::vector<Tensor> rows(texts.size());
-    for (size_t begin = 0; begin < texts.size(); begin += kBatch) {
-      throw_if_cancelled();
-      const std::span some =
-          std::span(order).subspan(begin, std::min(kBatch, texts.size() - begin));
-      std::vector<std::string> batch;
-      for (const size_t i : some) batch.push_back(texts[i]);
-      const TokenBatch tokens = encode_texts(*model_, tokenizer_, batch);
-      const Tensor features = model_->text_features(tokens.ids, to(tokens.mask, DType::u8));
-      for (int64_t row = 0; const size_t i : some) {
-        rows[i] = features.slice(0, row, row + 1);
-        ++row;
-      }
-    }
-    return rows;
-  }
-
-  Weights weights_;
-  std::unique_ptr<Model> model_;
-  const Tokenizer& tokenizer_;
-  const Ranks& ranks_;
-};
 
 // What learns, of length 1: embeddings, or their part before that of the ridge regression.
 Tensor learnt(const TrainableModel& trained, const Tensor& embedding) {
@@ -131,7 +46,7 @@ Tensor pick(const Tensor& table, const std::vector<int64_t>& rows, double dropou
 // The image tower's own classes, as texts.
 class Classes {
  public:
-  Classes(const Towers& towers, const TrainRecipe& recipe, const Tensor& images,
+  Classes(const LockedTowers& towers, const TrainRecipe& recipe, const Tensor& images,
           const std::string& model)
       : recipe_(recipe), images_(images) {
     const auto& labels =
@@ -226,18 +141,19 @@ class Classes {
   int64_t count_ = 0;
 };
 
-// The samples of a dataset without their images, whose place a loader gives as indices.
+// So many samples, whose place a loader gives as indices.
 class Indices final : public Dataset {
  public:
-  explicit Indices(std::shared_ptr<const Dataset> data) : data_(std::move(data)) {}
+  explicit Indices(int64_t count) : count_(count) {}
 
-  std::optional<int64_t> size() const override { return data_->size(); }
+  std::optional<int64_t> size() const override { return count_; }
   Sample get(int64_t) const override { return {{Tensor::zeros({1, 1, 3}, DType::u8), {}}, -1, {}}; }
-  std::string id(int64_t index) const override { return data_->id(index); }
-  const std::vector<std::string>& classes() const override { return data_->classes(); }
+  std::string id(int64_t index) const override { return std::to_string(index); }
+  const std::vector<std::string>& classes() const override { return classes_; }
 
  private:
-  std::shared_ptr<const Dataset> data_;
+  int64_t count_;
+  std::vector<std::string> classes_;
 };
 
 class Locked final : public Objective {
@@ -343,27 +259,36 @@ Trained train_projections(TrainableModel& model, const CaptionData& data,
   join_towers(whole);
   std::optional<Classes> classes;
   Features train_features, test_features;
+  std::vector<BadSample> bad;
   {
-    const Towers towers(whole, tokenizer, options.ranks);
-    train_features = towers(*data.train, true, options.progress);
-    if (data.test) test_features = towers(*data.test, true, options.progress);
+    const LockedTowers towers(whole, tokenizer, options.ranks);
+    const auto features = [&](const std::shared_ptr<const Dataset>& images, bool captions) {
+      Features of_images = towers(images, captions, options.progress);
+      std::ranges::move(of_images.bad, std::back_inserter(bad));
+      return of_images;
+    };
+    train_features = features(data.train, true);
+    if (data.test) test_features = features(data.test, true);
     if (recipe.classes.weight > 0) {
       Tensor images = train_features.images;
-      for (const std::string& path : recipe.classes.images) {
-        images = cat({images, towers(*open_dataset(path), false, options.progress).images}, 0);
-      }
+      for (const std::string& path : recipe.classes.images)
+        images = cat({images, features(open_dataset(path), false).images}, 0);
       classes.emplace(towers, recipe, images, model.folder().path.string());
       if (recipe.classes.as_hidden) classes->begin_hidden(model);
     }
   }
   if (recipe.projections.ridge > 0) fit_ridge(model, train_features, recipe);
+  const int64_t samples = std::ssize(train_features.image_of);
   Locked objective(std::move(train_features), std::move(test_features), std::move(classes), recipe);
   LoaderOptions loading;
   loading.batch_size = recipe.batch;
   loading.sampling.seed = recipe.seed;
   loading.processor = ImageProcessor().with_size(1, 1);
   loading.sampling.drop_last = true;  // a smaller batch has fewer texts to choose from
-  return train(model, objective, std::make_shared<Indices>(data.train), loading, recipe, options);
+  Trained trained =
+      train(model, objective, std::make_shared<Indices>(samples), loading, recipe, options);
+  trained.bad = std::move(bad);
+  return trained;
 }
 
 }  // namespace ocelli

@@ -166,6 +166,22 @@ class Train(Case):
         error = self.run_program("train", *begin, "classes.as_hidden=true", "projections.hidden=0", "-o", "bad", status=64).stderr
         self.assertIn("projections.hidden", error)
 
+    def test_an_image_that_cannot_be_read_is_left_out_below_projections(self):
+        captions()
+        written_text()
+        begin = ["--image", fixtures.GOLDENS / "vit_hf_classifier", "--text", "text", "--lock-image", "--lock-text", "-b", "3", "--epochs", "4",
+                 "--lr", "0.003", "--test", "captions.tsv"]
+        self.run_program("train", "contrastive", "captions.tsv", *begin, "-o", "whole")
+        pathlib.Path("bad.png").write_text("no image")
+        header, first, *rest = pathlib.Path("captions.tsv").read_text().splitlines()
+        pathlib.Path("more.tsv").write_text("\n".join([header, first, "bad.png\ta dog", "bad.png\ta cat", *rest]) + "\n")
+        result = self.run_program("train", "contrastive", "more.tsv", *begin, "-o", "more")
+        self.assertRegex(result.stderr, "ocelli: warning: bad.png: not an image .*; learnt without it\n")
+        self.assertEqual(metrics("more"), metrics("whole"))
+        pathlib.Path("bad.tsv").write_text("image\tcaption\n" + "bad.png\ta dog\n" * 4)
+        error = self.run_program("train", "contrastive", "bad.tsv", *begin, "-o", "bad", status=65).stderr
+        self.assertIn("cannot be read", error)
+
     def test_a_ridge_regression_stands_beside_projections(self):
         captions()
         written_text()
@@ -439,7 +455,7 @@ class Train(Case):
         pathlib.Path("photos/coffee/bad.jpg").write_text("no image")
         result = self.run_program("train", "classify", "photos", "-m", VIT, *FAST, "-o", "run", "--epochs", "2")
         self.assertIn("photos/coffee/bad.jpg", result.stderr)
-        self.assertIn("another image took its place", result.stderr)
+        self.assertIn("learnt without it", result.stderr)
 
     def test_bad_input(self):
         pathlib.Path("photos/empty").mkdir()
