@@ -35,7 +35,7 @@ class Case(unittest.TestCase):
 
     def run_program(self, *arguments, status=0):
         result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True,
-                                env=self.environment, stdin=subprocess.DEVNULL, timeout=300)  # for what never ends
+                                env=self.environment, stdin=subprocess.DEVNULL, timeout=120)
         self.assertEqual(result.returncode, status, result.stdout + result.stderr)
         return result
 

@@ -471,7 +471,7 @@ class Train(Case):
                 (["train", "classify", "photos", "-m", VIT, "-o", "b", "-b", "99"], "larger than the 12 samples"),
                 (["train"], "a task and data are needed"),
                 (["train", "classify", "-o", "b"], "data is required (see 'ocelli train classify --help')"),
-                (["train", "--resume"], "--resume"),
+                (["train", "--resume"], "--resume: 1 required FOLDER missing"),
                 (["train", "--resume", "b", "classify", "photos", "-o", "b"], "leave out the task and data")]:
             self.assertIn(message, self.run_program(*arguments, status=64).stderr)
         self.assertFalse(pathlib.Path("b/checkpoints").exists())
